@@ -1,0 +1,530 @@
+"""The EvolutionRun resource: spec and status, with every default, bound and rule that the CRD's schema states.
+
+Defaults are those of Ouroboros-Spatial (arXiv 2606.11719) where it has one. A rule that joins fields is a `Rule` of the class that
+owns them: a CEL expression for the API server and the same test in Python for files.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from evolution_api.closed import Resource
+from evolution_api.kinds import KINDS, Kind, Label, LABELS, Reason, Stage
+from evolution_api.layout import API_VERSION, KIND
+
+
+class Rule(NamedTuple):
+    """A cross-field rule, said twice because it is checked in two places: by the API server and by `evolution validate`."""
+
+    cel: str
+    """x-kubernetes-validations expression over `self`."""
+    holds: Callable[[Any], bool]
+    message: str
+    """What is wrong and what to do."""
+
+
+IMMUTABLE = {"x-evolution-immutable": True}
+"""Marks a field that may not change while the run lives; the CRD generator turns it into a transition rule."""
+
+
+class Ruled(Resource):
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def rules_hold(self) -> Self:
+        for rule in self.rules:
+            if not rule.holds(self):
+                raise ValueError(rule.message)
+        return self
+
+
+class EnvVar(Resource):
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)
+    """Name of the variable; names that start with EVOLUTION_ are the operator's."""
+    value: str = Field(max_length=4096)
+    """Its value."""
+
+
+class ResourceAmounts(Resource):
+    requests: dict[str, str] = Field(default={}, max_length=16)
+    """Kubernetes resource requests, e.g. cpu: "4", memory: 16Gi."""
+    limits: dict[str, str] = Field(default={}, max_length=16)
+    """Kubernetes resource limits; accelerators are set by the operator and cannot be named here."""
+
+
+class Pod(Resource):
+    """What a user may say about the pods of a stage; everything else is the operator's."""
+
+    image: str | None = Field(default=None, min_length=1, max_length=512)
+    """Image of the stage's program; None means the one that the operator was installed with."""
+    resources: ResourceAmounts = ResourceAmounts()
+    """CPU and memory."""
+    env: tuple[EnvVar, ...] = Field(default=(), max_length=64)
+    """Further environment variables."""
+
+
+class Model(Resource):
+    uri: str = Field(pattern=r"^(hf|s3|file)://.+", max_length=1024, json_schema_extra=IMMUTABLE)
+    """The base model: hf://owner/name, s3://bucket/prefix or file:///folder (Hugging Face layout with processor)."""
+    revision: str | None = Field(default=None, max_length=128, json_schema_extra=IMMUTABLE)
+    """Commit, tag or branch of an hf:// model; None means main."""
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(default="bfloat16", json_schema_extra=IMMUTABLE)
+    """Number format of the weights in training and serving."""
+    choices: Literal["letter", "text"] = Field(default="letter", json_schema_extra=IMMUTABLE)
+    """How the solver answers a choice: `letter`, as VSI-Bench asks, or `text`, the option's words."""
+
+
+class Procedural(Resource):
+    """Rooms made by seed and drawn by ray casting; needs no data."""
+
+    rooms: int = Field(default=96, ge=2, le=100_000)
+    """How many rooms, the held-out ones included."""
+    objects_min: int = Field(default=4, ge=1, le=40)
+    """Fewest objects in a room."""
+    objects_max: int = Field(default=8, ge=1, le=40)
+    """Most objects in a room."""
+    furniture: tuple[Annotated[str, Field(max_length=40)], ...] = Field(default=(), max_length=64)
+    """Categories that the rooms are furnished with; empty means all that there are."""
+    width: int = Field(default=64, ge=16, le=1920)
+    """Width of a frame, pixels."""
+    height: int = Field(default=64, ge=16, le=1440)
+    """Height of a frame, pixels."""
+
+
+class Scenes(Ruled):
+    uri: str | None = Field(default=None, pattern=r"^(s3|file)://.+", max_length=1024)
+    """Prepared scenes: a folder or prefix that `evolution prepare` wrote."""
+    procedural: Procedural | None = None
+    """Rooms that the run makes itself."""
+    frames_per_scene: int = Field(default=32, ge=1, le=256)
+    """Frames that the proposer and the solver see of a scene."""
+    frame_sampling: Literal["uniform", "coverage"] = "uniform"
+    """`uniform` takes frames evenly spaced in time; `coverage` takes those that together see most objects."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use at most this many scenes; None means all."""
+    allow_benchmark_scenes: bool = False
+    """Train on scenes of a benchmark's validation set; the run, its report and its checkpoints then say so."""
+
+    rules = (
+        Rule(
+            "has(self.uri) != has(self.procedural)",
+            lambda s: (s.uri is None) != (s.procedural is None),
+            "scenes needs exactly one of uri (prepared scenes) and procedural (rooms made by the run); set one",
+        ),
+    )
+
+
+class Grammar(Resource):
+    feedback: bool = True
+    """Let last round's labels steer what is asked; false is the static baseline."""
+
+
+class ModelCall(Resource):
+    """Settings of a model that proposes, wherever it runs."""
+
+    max_tokens: int = Field(default=1024, ge=16, le=32_768)
+    """Most tokens of one reply."""
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    """Sampling temperature of the proposals; the second look always uses 0."""
+    second_look: bool = True
+    """Ask the model again with frames, question and answer, and drop what it calls guessable or contradicted."""
+    concurrency: int = Field(default=8, ge=1, le=256)
+    """Requests under way at once per shard."""
+    timeout_seconds: float = Field(default=120, gt=0, le=3600)
+    """Time limit of one request."""
+    retries: int = Field(default=3, ge=0, le=10)
+    """Further tries of a request that failed for a passing reason."""
+    token_budget: int | None = Field(default=None, ge=1)
+    """Most tokens (in and out) that one shard may use in a round; None means no limit."""
+
+
+class Endpoint(ModelCall):
+    url: str = Field(pattern=r"^https?://.+", max_length=1024)
+    """Base URL of an OpenAI-compatible server, up to and with /v1."""
+    model: str = Field(min_length=1, max_length=256)
+    """Model name that the server knows."""
+    api_key_secret: str | None = Field(default=None, max_length=253)
+    """Secret whose key `apiKey` holds the token; None means no token."""
+
+
+class Inline(ModelCall):
+    uri: str | None = Field(default=None, pattern=r"^(hf|s3|file)://.+", max_length=1024)
+    """The proposer's weights; None means model.uri, as in the paper."""
+
+
+class Serving(ModelCall):
+    uri: str | None = Field(default=None, pattern=r"^(hf|s3|file)://.+", max_length=1024)
+    """The proposer's weights; None means model.uri, as in the paper."""
+    replicas: int = Field(default=1, ge=1, le=64)
+    """Replicas of the proposer's InferenceService while generation lasts."""
+
+
+class Proposer(Ruled):
+    """Who writes the questions; exactly one."""
+
+    grammar: Grammar | None = None
+    """No model: a grammar over the scene's metadata."""
+    endpoint: Endpoint | None = None
+    """Any OpenAI-compatible server."""
+    inline: Inline | None = None
+    """A model loaded by the generating pod itself."""
+    serving: Serving | None = None
+    """An InferenceService of the frozen model, started for the stage."""
+
+    rules = (
+        Rule(
+            "[has(self.grammar), has(self.endpoint), has(self.inline), has(self.serving)].filter(x, x).size() == 1",
+            lambda s: sum(x is not None for x in (s.grammar, s.endpoint, s.inline, s.serving)) == 1,
+            "generation.proposer needs exactly one of grammar, endpoint, inline and serving; set one",
+        ),
+    )
+
+
+class Filters(Resource):
+    min_visible_ratio: float = Field(default=0.1, ge=0, le=1)
+    """An object counts as visible in a frame from this visible share on."""
+    drop_blind: bool = True
+    """Drop questions that a blind prior answers (a label's median size, the commonest count ...)."""
+
+
+class Sandbox(Resource):
+    """Limits of one program."""
+
+    timeout_milliseconds: int = Field(default=250, ge=1, le=60_000)
+    """Wall-clock limit."""
+    memory_mebibytes: int = Field(default=64, ge=1, le=4096)
+    """Memory limit."""
+    max_recursion: int = Field(default=100, ge=1, le=1000)
+    """Deepest recursion."""
+
+
+class Generation(Ruled):
+    proposer: Proposer = Field(default=Proposer(grammar=Grammar()), json_schema_extra=IMMUTABLE)
+    """Who writes the questions."""
+    questions_per_scene: int = Field(default=15, ge=1, le=200)
+    """Questions wanted of a scene in a round."""
+    kinds: tuple[Kind, ...] = Field(default=KINDS, min_length=1, max_length=len(KINDS))
+    """Kinds that may be asked."""
+    shards: int = Field(default=8, ge=1, le=1000, json_schema_extra=IMMUTABLE)
+    """Parts that the scenes are split into: one pod each, one Parquet file each."""
+    parallelism: int = Field(default=8, ge=1, le=1000)
+    """Pods that work at once."""
+    max_failed_shards: int = Field(default=0, ge=0, le=1000)
+    """Shards that may fail for good without failing the stage."""
+    filters: Filters = Filters()
+    sandbox: Sandbox = Sandbox()
+    pod: Pod = Pod()
+
+    rules = (
+        Rule(
+            "self.maxFailedShards < self.shards",
+            lambda s: s.max_failed_shards < s.shards,
+            "generation.maxFailedShards must be below generation.shards: a stage without any shard has no questions; lower it",
+        ),
+    )
+
+
+class Difficulty(Ruled):
+    signal: Literal["probe", "training"] = Field(default="probe", json_schema_extra=IMMUTABLE)
+    """`probe` asks a model server before training; `training` reads the confidence from the training pass itself."""
+    rule: Literal["paper", "seeing"] = Field(default="paper", json_schema_extra=IMMUTABLE)
+    """`paper` labels by p alone; `seeing` also asks with another scene's frames and takes chance and prior out."""
+    easy_above: float = Field(default=0.9, gt=0, le=1, json_schema_extra=IMMUTABLE)
+    """Confidence above which a question is easy."""
+    hard_below: float = Field(default=0.1, ge=0, lt=1, json_schema_extra=IMMUTABLE)
+    """Confidence below which a question is hard."""
+
+    rules = (
+        Rule(
+            "self.hardBelow < self.easyAbove",
+            lambda s: s.hard_below < s.easy_above,
+            "difficulty.hardBelow must be below difficulty.easyAbove, or nothing is frontier; the paper uses 0.1 and 0.9",
+        ),
+        Rule(
+            "!(self.signal == 'training' && self.rule == 'seeing')",
+            lambda s: not (s.signal == "training" and s.rule == "seeing"),
+            "difficulty.rule seeing asks every question a second time with other frames, which training does not do; "
+            "use signal: probe, or rule: paper",
+        ),
+    )
+
+
+class Probe(Resource):
+    replicas: int = Field(default=1, ge=1, le=64)
+    """Replicas of the solver's InferenceService."""
+    parallelism: int = Field(default=4, ge=1, le=1000)
+    """Probe pods that ask at once, one shard each."""
+    timeout_seconds: int = Field(default=600, ge=1, le=86_400)
+    """Longest wait for the model server to become ready, and for one of its answers."""
+    pod: Pod = Pod()
+    """The model server's pods."""
+
+
+class DeepSpeed(Resource):
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    """What is split over the processes: nothing, optimiser state, gradients too, parameters too."""
+    offload_optimizer: bool = False
+    """Keep the optimiser state in host memory (stage 1 and above)."""
+    offload_parameters: bool = False
+    """Keep parameters in host memory (stage 3)."""
+
+
+class Training(Ruled):
+    method: Literal["sft"] = Field(default="sft", json_schema_extra=IMMUTABLE)
+    """Supervised fine-tuning on the program-verified answers."""
+    steps: int = Field(default=100, ge=1, le=1_000_000, json_schema_extra=IMMUTABLE)
+    """Optimiser steps a round."""
+    global_batch_size: int = Field(default=64, ge=1, le=65_536, json_schema_extra=IMMUTABLE)
+    """Questions an optimiser step, over all processes."""
+    micro_batch_size: int = Field(default=1, ge=1, le=1024)
+    """Scenes (each with its packed questions) in one forward pass of one process."""
+    learning_rate: float = Field(default=1e-6, gt=0, le=1, json_schema_extra=IMMUTABLE)
+    """Constant, without warm-up."""
+    gradient_clipping: float = Field(default=1.0, gt=0, le=1000, json_schema_extra=IMMUTABLE)
+    """Largest global gradient norm."""
+    nodes: int = Field(default=1, ge=1, le=1024)
+    """Pods of the training job."""
+    processes_per_node: int = Field(default=1, ge=1, le=64)
+    """Training processes a pod, one accelerator each."""
+    deepspeed: DeepSpeed = DeepSpeed()
+    select: tuple[Label, ...] = Field(default=LABELS, min_length=1, max_length=len(LABELS), json_schema_extra=IMMUTABLE)
+    """Labels that are trained on; the paper trains on all."""
+    checkpoint_every: int = Field(default=50, ge=1, le=1_000_000)
+    """Steps between checkpoints within a round, for a crash."""
+    pod: Pod = Pod()
+
+    rules = (
+        Rule(
+            "self.globalBatchSize >= self.nodes * self.processesPerNode",
+            lambda s: s.global_batch_size >= s.nodes * s.processes_per_node,
+            "training.globalBatchSize must be at least nodes x processesPerNode, or a process has nothing to do; raise it",
+        ),
+        Rule(
+            "!self.deepspeed.offloadParameters || self.deepspeed.zeroStage == 3",
+            lambda s: not s.deepspeed.offload_parameters or s.deepspeed.zero_stage == 3,
+            "training.deepspeed.offloadParameters needs zeroStage 3: only there are parameters split; set zeroStage: 3",
+        ),
+        Rule(
+            "!self.deepspeed.offloadOptimizer || self.deepspeed.zeroStage >= 1",
+            lambda s: not s.deepspeed.offload_optimizer or s.deepspeed.zero_stage >= 1,
+            "training.deepspeed.offloadOptimizer needs zeroStage 1 or above; raise zeroStage",
+        ),
+    )
+
+
+class Heldout(Resource):
+    scenes: int = Field(default=50, ge=1, le=10_000, json_schema_extra=IMMUTABLE)
+    """Scenes kept from training."""
+    questions_per_kind: int = Field(default=100, ge=1, le=10_000, json_schema_extra=IMMUTABLE)
+    """Questions of each kind asked of them, the same in every round; a kind that the scenes cannot fill says so."""
+
+
+class Stop(Resource):
+    metric: Literal["score", "seeing"] = "seeing"
+    """Held-out figure that must keep rising."""
+    patience: int = Field(default=2, ge=1, le=100)
+    """Evaluations without a new best after which the run ends early."""
+
+
+class Evaluation(Resource):
+    every: int = Field(default=1, ge=1, le=100)
+    """Evaluate every n-th round; the base model and the last round always are."""
+    heldout: Heldout = Heldout()
+    stop: Stop | None = None
+    """End early; None means all rounds."""
+    pod: Pod = Pod()
+
+
+class Storage(Resource):
+    uri: str = Field(pattern=r"^(s3|file)://.+", max_length=1024, json_schema_extra=IMMUTABLE)
+    """Where everything is kept: s3://bucket/prefix, or file:///folder."""
+    endpoint: str | None = Field(default=None, pattern=r"^https?://.+", max_length=1024)
+    """URL of an S3 server other than AWS; None means AWS."""
+    secret_name: str | None = Field(default=None, max_length=253)
+    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; None means the pod's own identity."""
+    on_delete: Literal["Retain", "Delete"] = "Retain"
+    """What happens to the stored objects when the run is deleted."""
+    keep_checkpoints: int | None = Field(default=None, ge=1, le=1000)
+    """Keep only the newest n checkpoints, the best one and the optimiser state of the last; None keeps all."""
+
+
+class Toleration(Resource):
+    key: str | None = None
+    """Taint key; None with operator Exists matches all."""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Scheduling(Resource):
+    accelerator: str = Field(default="nvidia.com/gpu", pattern=r"^(none|[a-z0-9.-]+/[A-Za-z0-9._-]+)$", max_length=128)
+    """Resource name of the accelerator that training and serving ask for; `none` runs on CPUs."""
+    queue_name: str | None = Field(default=None, max_length=63)
+    """Kueue LocalQueue."""
+    priority_class_name: str | None = Field(default=None, max_length=253)
+    """PriorityClass of every pod."""
+    node_selector: dict[str, str] = Field(default={}, max_length=32)
+    """Labels that a node must have."""
+    tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
+    """Taints that pods tolerate."""
+
+
+class Retry(Ruled):
+    limit: int = Field(default=3, ge=0, le=100)
+    """Further attempts of a stage that failed."""
+    backoff_seconds: int = Field(default=10, ge=0, le=86_400)
+    """Wait before the first further attempt; doubled each time."""
+    max_backoff_seconds: int = Field(default=600, ge=0, le=86_400)
+    """Longest wait."""
+    stage_timeout_seconds: int | None = Field(default=None, ge=1)
+    """Time limit of one attempt of a stage, the wait in a queue not counted; None means no limit."""
+
+    rules = (
+        Rule(
+            "self.backoffSeconds <= self.maxBackoffSeconds",
+            lambda s: s.backoff_seconds <= s.max_backoff_seconds,
+            "retry.backoffSeconds must not exceed retry.maxBackoffSeconds; raise the latter",
+        ),
+    )
+
+
+class EvolutionRunSpec(Ruled):
+    rounds: int = Field(default=4, ge=1, le=100)
+    """Rounds of generate, probe, train and evaluate; may be raised at any time, and lowered to the round under way."""
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, json_schema_extra=IMMUTABLE)
+    """Everything random follows from it."""
+    suspend: bool = False
+    """Stop all pods and keep what is committed; false goes on from there."""
+    model: Model
+    scenes: Scenes = Field(json_schema_extra=IMMUTABLE)
+    generation: Generation = Generation()
+    difficulty: Difficulty = Difficulty()
+    probe: Probe = Probe()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    storage: Storage
+    scheduling: Scheduling = Scheduling()
+    retry: Retry = Retry()
+
+    rules = (
+        Rule(
+            "self.difficulty.signal == 'probe' || self.training.select.size() == 3",
+            lambda s: s.difficulty.signal == "probe" or len(set(s.training.select)) == len(LABELS),
+            "training.select cannot leave labels out with difficulty.signal training: the labels are only known after that "
+            "training; use signal: probe, or select all labels",
+        ),
+    )
+
+
+ConditionType = Literal["Progressing", "Suspended", "Succeeded", "Failed"]
+
+
+class Condition(Resource):
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)
+    message: str = Field(default="", max_length=32_768)
+    last_transition_time: datetime
+    observed_generation: int = Field(default=0, ge=0)
+
+
+class RoundStatus(Resource):
+    """One round in numbers. Every count is of committed shards only."""
+
+    round: int = Field(ge=0)
+    """0 is the preparation and the base model's evaluation."""
+    proposed: int = Field(default=0, ge=0)
+    """Proposals written."""
+    executed: int = Field(default=0, ge=0)
+    """Proposals whose program returned an answer in the sandbox."""
+    accepted: int = Field(default=0, ge=0)
+    """Questions that passed every filter."""
+    rejected: dict[Reason, int] = {}
+    """Proposals dropped, by reason."""
+    easy: int = Field(default=0, ge=0)
+    """Accepted questions labelled easy."""
+    frontier: int = Field(default=0, ge=0)
+    """Accepted questions labelled frontier."""
+    hard: int = Field(default=0, ge=0)
+    """Accepted questions labelled hard."""
+    mean_confidence: float | None = None
+    """Mean confidence in the true answer over the round's questions."""
+    train_loss: float | None = None
+    """Mean loss over the round's steps, nats per answer token."""
+    score: float | None = None
+    """Held-out macro score of the round's checkpoint."""
+    seeing: float | None = None
+    """Held-out macro seeing score: score with the right frames minus score with another scene's."""
+    blind: float | None = None
+    """Macro score of the blind prior on the same questions."""
+    checkpoint: str | None = None
+    """Key of the checkpoint below the run's storage prefix."""
+    seconds: dict[Stage, float] = {}
+    """Time that the successful attempt of each stage took, seconds."""
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+class Best(Resource):
+    round: int
+    score: float
+    checkpoint: str
+
+
+Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed", "Deleting"]
+
+
+class EvolutionRunStatus(Resource):
+    observed_generation: int = 0
+    """Generation of the spec that this status speaks of."""
+    phase: Phase = "Pending"
+    """One word for people; programs read the conditions."""
+    round: int = 0
+    """Round under way; 0 prepares scenes and evaluates the base model."""
+    progress: str = ""
+    """Round of rounds, as printed: 2/4."""
+    stage: Stage | None = None
+    """Stage under way; None before the first and after the last."""
+    attempt: int = 1
+    """Attempt of the stage, from 1."""
+    stage_started: datetime | None = None
+    """When this attempt began to run (the wait in a queue not counted)."""
+    retry_at: datetime | None = None
+    """When the next attempt may start; None unless one is waited for."""
+    resumed: str | None = None
+    """Value of the resume annotation that was last acted on."""
+    conditions: tuple[Condition, ...] = Field(default=(), max_length=8)
+    rounds: tuple[RoundStatus, ...] = Field(default=(), max_length=101)
+    best: Best | None = None
+    """Best evaluated round by held-out score."""
+    accepted: int = 0
+    """Accepted questions over all rounds."""
+    frontier_percent: int | None = None
+    """Share of frontier among the latest probed round's questions, percent."""
+    score: float | None = None
+    """Latest held-out macro score."""
+
+
+class Metadata(Resource):
+    """The part of Kubernetes' ObjectMeta that this project reads; the rest passes through."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
+    namespace: str = Field(default="default", max_length=63)
+    uid: str = ""
+    generation: int = 1
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+    deletion_timestamp: datetime | None = None
+
+
+class EvolutionRun(Resource):
+    api_version: Literal["evolution.spatial.io/v1alpha1"] = API_VERSION  # type: ignore[assignment]
+    kind: Literal["EvolutionRun"] = KIND  # type: ignore[assignment]
+    metadata: Metadata
+    spec: EvolutionRunSpec
+    status: EvolutionRunStatus = EvolutionRunStatus()

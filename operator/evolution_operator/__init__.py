@@ -1,0 +1,1 @@
+"""The operator's half: the planner, the manifests, the adapters that carry plans out, and the command line."""
