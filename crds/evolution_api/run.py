@@ -1,7 +1,7 @@
 """The EvolutionRun resource: spec and status, with every default, bound and rule that the CRD's schema states.
 
-Defaults are those of Ouroboros-Spatial (arXiv 2606.11719) where it has one. A rule that joins fields is a `Rule` of the class that
-owns them: a CEL expression for the API server and the same test in Python for files.
+Defaults are those of Ouroboros-Spatial (arXiv 2606.11719) where it has one. A rule that joins fields is a `Rule` of
+the class that owns them: a CEL expression for the API server and the same test in Python for files.
 """
 
 from collections.abc import Callable
@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from evolution_api.closed import Resource
-from evolution_api.kinds import KINDS, Kind, Label, LABELS, Reason, Stage
+from evolution_api.kinds import KINDS, LABELS, Kind, Label, Reason, Stage
 from evolution_api.layout import API_VERSION, KIND
 
 
@@ -25,7 +26,7 @@ class Rule(NamedTuple):
     """What is wrong and what to do."""
 
 
-IMMUTABLE = {"x-evolution-immutable": True}
+IMMUTABLE: JsonDict = {"x-evolution-immutable": True}
 """Marks a field that may not change while the run lives; the CRD generator turns it into a transition rule."""
 
 

@@ -31,9 +31,7 @@ def _check_rotation(rows: tuple[Vector, ...], what: str) -> None:
             if abs(dot - (i == j)) > ORTHONORMAL_TOLERANCE:
                 raise ValueError(f"{what} is no rotation: rows {i} and {j} have dot product {dot:.4f}; give orthonormal rows")
     a, b, c = rows
-    determinant = (
-        a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
-    )
+    determinant = a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
     if determinant < 0:
         raise ValueError(f"{what} is left-handed (determinant {determinant:.3f}); flip one axis")
 

@@ -1,0 +1,72 @@
+"""The interface of storage, and how a URI opens one.
+
+Programs and the command line come through here; neither knows S3 from a folder.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from evolution_api.jobs import StageInput
+
+
+class StorageError(OSError):
+    """Storage cannot do what was asked (unreachable, refused, full); trying again later may help."""
+
+
+class CorruptError(ValueError):
+    """What lies in storage is not what its manifest says, or the manifest is not this run's; the message names the key."""
+
+
+class Store(Protocol):
+    """Objects by key. Keys are relative to the store's root and '/'-separated; a write is seen whole or not at all."""
+
+    def read(self, key: str) -> bytes:
+        """Raises KeyError where there is no such object."""
+        ...
+
+    def write(self, key: str, data: bytes) -> None: ...
+
+    def upload(self, key: str, path: Path) -> None:
+        """A file of any size, in parts where that helps."""
+        ...
+
+    def download(self, key: str, path: Path) -> None:
+        """Raises KeyError where there is no such object; `path` appears whole or not at all."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys below `prefix`, at any depth, sorted."""
+        ...
+
+    def delete(self, prefix: str) -> None:
+        """The object of that key and every object below it; absent ones are no error."""
+        ...
+
+    def local_path(self, key: str) -> Path | None:
+        """The file itself where the store is a folder on this machine, else None."""
+        ...
+
+
+def open_store(uri: str, endpoint: str | None = None) -> Store:
+    """Open file:///folder or s3://bucket/prefix; `endpoint` is the URL of an S3 server other than AWS.
+
+    Raises ValueError for any other URI.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme == "file":
+        from evolution_jobs.storage.folder import FolderStore
+
+        return FolderStore(Path(rest))
+    if scheme == "s3":
+        from evolution_jobs.storage.s3 import S3Store
+
+        bucket, _, prefix = rest.partition("/")
+        return S3Store(bucket, prefix, endpoint)
+    raise ValueError(f"storage uri {uri!r} has the scheme {scheme!r}; use file:///folder or s3://bucket/prefix")
+
+
+def run_store(job: StageInput) -> Store:
+    """The store of one run, rooted at its own prefix."""
+    return open_store(f"{job.spec.storage.uri.rstrip('/')}/{job.prefix}", job.spec.storage.endpoint)

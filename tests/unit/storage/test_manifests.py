@@ -1,0 +1,102 @@
+"""A reader trusts only a manifest, and only one that is true."""
+
+from pathlib import Path
+
+import pytest
+
+from evolution_api.jobs import StageInput
+from evolution_api.results import Manifest
+from evolution_api.run import EvolutionRunSpec
+from evolution_jobs.storage.manifests import commit, committed, fetch_files, put, read_file, summary_of
+from evolution_jobs.storage.store import CorruptError, Store, open_store, run_store
+
+KEY = "rounds/0001/generate/part-00002.json"
+DATA = "rounds/0001/generate/part-00002.parquet"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(f"file://{tmp_path}")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> StageInput:
+    spec = {"model": {"uri": "file:///m"}, "scenes": {"procedural": {}}, "storage": {"uri": f"file://{tmp_path}"}}
+    return StageInput(
+        namespace="default", run="r", uid="u1", stage="generate", round=1, spec=EvolutionRunSpec.model_validate(spec)
+    )
+
+
+def committed_part(store: Store, job: StageInput) -> Manifest:
+    return commit(store, job, {DATA: b"rows"}, shard=2, counts={"accepted": 1}, measures={"mean": 0.5})
+
+
+def test_nothing_is_committed_before_the_manifest(store: Store, job: StageInput) -> None:
+    put(store, DATA, b"rows")
+    assert committed(store, job.uid, KEY) is None
+
+
+def test_a_committed_file_is_read_back(store: Store, job: StageInput) -> None:
+    written = committed_part(store, job)
+    manifest = committed(store, job.uid, KEY)
+    assert manifest == written
+    assert read_file(store, manifest, DATA) == b"rows"
+    assert summary_of(manifest).counts == {"accepted": 1}
+
+
+def test_the_same_commit_writes_the_same_bytes(store: Store, job: StageInput) -> None:
+    committed_part(store, job)
+    first = store.read(KEY)
+    commit(store, job, {DATA: b"rows"}, shard=2, counts={"accepted": 1}, measures={"mean": 0.5})
+    assert store.read(KEY) == first
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(lambda s: s.write(DATA, b"row"), "has 3 bytes, its manifest says 4: it is truncated", id="truncated"),
+        pytest.param(lambda s: s.write(DATA, b"ROWS"), "sha256 .* was changed after it was written", id="changed"),
+        pytest.param(lambda s: s.delete(DATA), "is named by its manifest but is gone", id="gone"),
+    ],
+)
+def test_a_spoilt_file_is_refused_by_name(store: Store, job: StageInput, spoil, message: str) -> None:  # type: ignore[no-untyped-def]
+    manifest = committed_part(store, job)
+    spoil(store)
+    with pytest.raises(CorruptError, match=f"part-00002.parquet.*{message}"):
+        read_file(store, manifest, DATA)
+
+
+def test_a_manifest_of_another_run_is_refused(store: Store, job: StageInput) -> None:
+    committed_part(store, job)
+    with pytest.raises(CorruptError, match="belongs to the run with uid u1, not to u2"):
+        committed(store, "u2", KEY)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"version": 9}', b"\xff\xfe"], ids=["empty", "half", "newer", "binary"])
+def test_a_broken_manifest_is_refused(store: Store, job: StageInput, content: bytes) -> None:
+    store.write(KEY, content)
+    with pytest.raises(CorruptError, match="is no manifest"):
+        committed(store, job.uid, KEY)
+
+
+def test_a_file_that_no_manifest_names_is_not_read(store: Store, job: StageInput) -> None:
+    manifest = committed_part(store, job)
+    store.write("other", b"x")
+    with pytest.raises(CorruptError, match="not named"):
+        read_file(store, manifest, "other")
+
+
+def test_a_checkpoint_is_fetched_once_and_mended_where_it_is_spoilt(store: Store, job: StageInput, tmp_path: Path) -> None:
+    prefix = "rounds/0001/train/checkpoint"
+    (tmp_path / "w").write_bytes(b"weights")
+    manifest = commit(store, job, {f"{prefix}/a/model": tmp_path / "w", f"{prefix}/config": b"{}", "elsewhere": b"-"})
+    folder = fetch_files(store, manifest, prefix, tmp_path / "local")
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == ["a/model", "config"]
+    (folder / "config").write_bytes(b"[]")
+    fetch_files(store, manifest, prefix, folder)
+    assert (folder / "config").read_bytes() == b"{}"
+
+
+def test_a_run_has_a_prefix_of_its_own(job: StageInput, tmp_path: Path) -> None:
+    run_store(job).write("run.json", b"{}")
+    assert (tmp_path / "default" / "r" / "u1" / "run.json").is_file()
