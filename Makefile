@@ -1,1 +1,47 @@
-# Everything that a person or CI starts; each target sets up what it needs.
+# Everything that a person or CI starts. Each target sets up what it needs (scripts/setup.sh) and does nothing twice.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test quickstart smoke test check crds verify lock bench clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup:
+	@scripts/setup.sh
+
+setup-test:
+	@scripts/setup.sh test
+
+quickstart: setup ## Turn the loop for four rounds on this machine and write a report
+	.venv/bin/evolution run examples/quickstart.yaml --workdir runs
+
+smoke: setup ## The smallest run that goes through every stage twice
+	.venv/bin/evolution run examples/smoke.yaml --workdir runs
+
+test: setup-test check ## All tests that need neither a cluster nor a GPU
+	$(PYTHON) -m pytest -q tests/local
+
+check: setup-test ## Lint, types, import contracts, unit tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PYTHON) -m pytest -q tests/unit
+
+crds: setup ## Write the CRD from the models
+	$(PYTHON) -m evolution_api.crd
+
+verify: setup ## Fail where a generated file is not what its source gives
+	$(PYTHON) -m evolution_api.crd --check
+
+lock: setup ## Resolve the dependencies anew: names, versions and hashes
+	uv=$$(command -v uv || echo .cache/uv/bin/uv); $$uv pip compile pyproject.toml --all-extras --generate-hashes \
+	  --python-version 3.11 --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+
+bench: setup ## Measure what the docs quote
+	for bench in bench/*.py; do $(PYTHON) $$bench || exit 1; done
+
+clean: ## Remove the environment and the runs
+	rm -rf .venv .cache/uv runs
