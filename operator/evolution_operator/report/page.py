@@ -1,0 +1,158 @@
+"""Writes the report of a run: one HTML file, everything in it, so that it opens offline and can be mailed."""
+
+import base64
+import io
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import plotly.io
+from jinja2 import Environment, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from evolution_api.run import EvolutionRun
+from evolution_api.scene import Scene, ScenePlan
+from evolution_jobs.storage.store import StorageError, Store, open_store
+from evolution_operator.report import figures
+from evolution_operator.report.collect import Asked, RunData, collect
+
+MOST_QUESTIONS = 4000
+"""Questions in the browser; a larger run shows an even sample of them and says so."""
+MOST_SCENES = 120
+"""Scenes whose frames are shown."""
+THUMBNAIL_PX = 160
+"""Longest side of a frame in the browser."""
+FRAMES_SHOWN = 8
+
+
+def write_report(run: EvolutionRun, store: Store, path: Path) -> Path:
+    """Write the report of `run` from what lies in its `store` to `path`; raises CorruptError where that is spoilt."""
+    data = collect(run, store)
+    template = resources.files(__package__).joinpath("template.html").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["words"] = figures.words
+    environment.filters["points"] = lambda x: f"{100 * x:+.1f}"
+    environment.filters["percent"] = lambda x: f"{100 * x:.1f}"
+    asked, total = _sample(data)
+    html = environment.from_string(template).render(
+        run=run,
+        data=data,
+        headline=_headline(data),
+        kinds=_kind_table(data),
+        charts={name: _chart(getattr(figures, name)(data), name) for name in CHARTS},
+        shown=len(asked),
+        total=total,
+        plotly=get_plotlyjs(),
+        script=resources.files(__package__).joinpath("browser.js").read_text(),
+        style=resources.files(__package__).joinpath("style.css").read_text(),
+        questions=_embed([_row(number, a) for number, a in asked]),
+        frames=_embed(_frames(data.plan, asked, run.spec.storage.endpoint) if data.plan else {}),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(html)
+    partial.replace(path)
+    return path
+
+
+CHARTS = ("scores", "outcomes", "difficulty", "frontier_by_kind", "confidence", "loss", "times")
+
+
+def _chart(figure: Any, name: str) -> str | None:
+    if figure is None:
+        return None
+    return str(
+        plotly.io.to_html(
+            figure,
+            full_html=False,
+            include_plotlyjs=False,
+            div_id=f"chart-{name}",
+            config={"displayModeBar": False, "responsive": True},
+        )
+    )
+
+
+def _headline(data: RunData) -> dict[str, Any]:
+    """First and last evaluation, and what changed between them."""
+    evaluated = [r for r in data.rounds if r.metrics]
+    headline: dict[str, Any] = {"accepted": sum(len(r.asked) for r in data.rounds), "first": None, "last": None}
+    if evaluated:
+        first, last = evaluated[0], evaluated[-1]
+        headline |= {"first": first, "last": last}
+        if first.metrics and last.metrics and first is not last:
+            headline["seeing_clear"] = last.metrics.macro.seeing.low > first.metrics.macro.seeing.high
+    headline["seconds"] = sum(sum(r.seconds.values()) for r in data.run.status.rounds)
+    return headline
+
+
+def _kind_table(data: RunData) -> list[dict[str, Any]]:
+    evaluated = [r.metrics for r in data.rounds if r.metrics]
+    if not evaluated:
+        return []
+    first, last = evaluated[0], evaluated[-1]
+
+    def row(name: str, a: Any, b: Any) -> dict[str, Any]:
+        return {"name": name, "first": a, "last": b, "gain": b.seeing.mean - a.seeing.mean if a else None}
+
+    rows = [row(kind, first.kinds.get(kind), metrics) for kind, metrics in sorted(last.kinds.items())]
+    return [*rows, row("macro average", first.macro, last.macro)]
+
+
+def _sample(data: RunData) -> tuple[list[tuple[int, Asked]], int]:
+    """Every n-th question, so that all rounds and scenes stay in proportion, and how many there are."""
+    everything = [(r.round, a) for r in data.rounds for a in r.asked]
+    stride = max(1, -(-len(everything) // MOST_QUESTIONS))
+    return everything[::stride], len(everything)
+
+
+def _row(number: int, asked: Asked) -> dict[str, Any]:
+    q, p = asked.question, asked.probe
+    return {
+        "id": q.id,
+        "round": number,
+        "scene": q.scene,
+        "kind": q.kind,
+        "text": q.text,
+        "options": q.options,
+        "unit": q.unit,
+        "answer": q.answer,
+        "program": q.program,
+        "level": q.level,
+        "proposer": q.proposer,
+        "p": round(p.confidence, 4) if p else None,
+        "elsewhere": round(p.confidence_elsewhere, 4) if p and p.confidence_elsewhere is not None else None,
+        "label": p.label if p else None,
+        "steps": asked.steps,
+    }
+
+
+def _frames(plan: ScenePlan, asked: list[tuple[int, Asked]], endpoint: str | None) -> dict[str, list[str]]:
+    """Scene id -> its frames as small data URLs; a scene whose frames cannot be read has none."""
+    store = open_store(plan.root_uri, endpoint)
+    wanted = sorted({a.question.scene for _, a in asked})
+    return {scene: _thumbnails(store, scene) for scene in wanted[:MOST_SCENES]}
+
+
+def _thumbnails(store: Store, scene_id: str) -> list[str]:
+    from PIL import Image
+
+    try:
+        scene = Scene.model_validate_json(store.read(f"{scene_id}/scene.json"))
+        chosen = scene.frames[:: max(1, -(-len(scene.frames) // FRAMES_SHOWN))]
+        thumbnails = []
+        for frame in chosen:
+            with Image.open(io.BytesIO(store.read(f"{scene_id}/{frame.file}"))) as image:
+                small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+            sink = io.BytesIO()
+            small.save(sink, "WEBP", quality=80)
+            thumbnails.append("data:image/webp;base64," + base64.b64encode(sink.getvalue()).decode())
+    except (KeyError, ValueError, OSError, StorageError):  # the report must open even where a scene was moved since
+        return []
+    return thumbnails
+
+
+def _embed(value: Any) -> str:
+    """JSON that may stand in a script element."""
+    return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
