@@ -28,9 +28,16 @@ ENV_INPUT = "EVOLUTION_INPUT"
 ENV_SOLVER_URL = "EVOLUTION_SOLVER_URL"
 """Base URL of the model server that the probe asks."""
 ENV_PROPOSER_URL = "EVOLUTION_PROPOSER_URL"
+"""Base URL of the OpenAI-compatible server that `proposer.serving` started, up to and with /v1."""
+ENV_PROPOSER_KEY = "EVOLUTION_PROPOSER_KEY"
+"""Token for `proposer.endpoint`, where it names a secret."""
 ENV_TERMINATION_LOG = "EVOLUTION_TERMINATION_LOG"
 """File for the StageSummary; /dev/termination-log where unset."""
 ENV_SHARD = "JOB_COMPLETION_INDEX"
+
+SERVED_MODEL = "solver"
+"""Name under which a model server offers its model; ready when GET /v1/models/<name> answers 200."""
+SERVER_PORT = 8080
 
 MAX_NAME = 50
 """Longest child name: the training operator and KServe append up to 13 characters, and a Service name ends at 63."""

@@ -361,7 +361,7 @@ class Toleration(Resource):
 
 class Scheduling(Resource):
     accelerator: str = Field(default="nvidia.com/gpu", pattern=r"^(none|[a-z0-9.-]+/[A-Za-z0-9._-]+)$", max_length=128)
-    """Resource name of the accelerator that training and serving ask for; `none` runs on CPUs."""
+    """Resource name of the accelerator that every pod with a model in it asks for; `none` runs on CPUs."""
     queue_name: str | None = Field(default=None, max_length=63)
     """Kueue LocalQueue."""
     priority_class_name: str | None = Field(default=None, max_length=253)
@@ -490,6 +490,8 @@ class EvolutionRunStatus(Resource):
     """Stage under way; None before the first and after the last."""
     attempt: int = 1
     """Attempt of the stage, from 1."""
+    first_attempt: int = 1
+    """Attempt that the present set began with; a resume begins a new set, and retry.limit counts within a set."""
     stage_started: datetime | None = None
     """When this attempt began to run (the wait in a queue not counted)."""
     retry_at: datetime | None = None

@@ -12,8 +12,9 @@ from evolution_operator.report.collect import RoundData, RunData
 COLOURS: dict[Label, str] = {"easy": "#5aa79b", "frontier": "#e8a33d", "hard": "#8d6aa8"}
 SCORE, SEEING, BLIND, ELSEWHERE = "#2563a8", "#c2410c", "#8a8f98", "#9db8d6"
 STAGE_COLOURS = {"prepare": "#b8bec7", "generate": "#5aa79b", "probe": "#e8a33d", "train": "#2563a8", "evaluate": "#8d6aa8"}
+REASON_COLOURS = ("#d98c5f", "#cfb06a", "#a3b18a", "#b5838d", "#8d99ae", "#c3a6d0")
 CONFIDENCE_BINS = 20
-MOST_REASONS = 6
+MOST_REASONS = len(REASON_COLOURS)
 """Reasons shown by name in a round's bar; the rest is summed up as `other`."""
 
 
@@ -58,8 +59,9 @@ def outcomes(data: RunData) -> go.Figure | None:
     for r in rounds:
         total.update(r.rejected)
     shown = [reason for reason, _ in total.most_common(MOST_REASONS)]
-    for reason in shown:
-        figure.add_bar(y=names, x=[r.rejected[reason] for r in rounds], name=words(reason), orientation="h")  # type: ignore[index]
+    for reason, colour in zip(shown, REASON_COLOURS, strict=False):
+        counts = [r.rejected[reason] for r in rounds]  # type: ignore[index]
+        figure.add_bar(y=names, x=counts, name=words(reason), orientation="h", marker_color=colour)
     other = [sum(r.rejected[reason] for reason in REASONS if reason not in shown) for r in rounds]
     if any(other):
         figure.add_bar(y=names, x=other, name="other", orientation="h", marker_color="#d6d9de")
