@@ -7,7 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import plotly.io
 from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
@@ -35,12 +34,14 @@ def write_report(run: EvolutionRun, store: Store, path: Path) -> Path:
     environment.filters["points"] = lambda x: f"{100 * x:+.1f}"
     environment.filters["percent"] = lambda x: f"{100 * x:.1f}"
     asked, total = _sample(data)
+    charts = {name: figure for name in CHARTS if (figure := getattr(figures, name)(data)) is not None}
     html = environment.from_string(template).render(
         run=run,
         data=data,
         headline=_headline(data),
         kinds=_kind_table(data),
-        charts={name: _chart(getattr(figures, name)(data), name) for name in CHARTS},
+        charts=charts.keys(),
+        figures="{" + ",".join(f'"{name}":{_safe(figure.to_json())}' for name, figure in charts.items()) + "}",
         shown=len(asked),
         total=total,
         plotly=get_plotlyjs(),
@@ -57,20 +58,6 @@ def write_report(run: EvolutionRun, store: Store, path: Path) -> Path:
 
 
 CHARTS = ("scores", "outcomes", "difficulty", "frontier_by_kind", "confidence", "loss", "times")
-
-
-def _chart(figure: Any, name: str) -> str | None:
-    if figure is None:
-        return None
-    return str(
-        plotly.io.to_html(
-            figure,
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=f"chart-{name}",
-            config={"displayModeBar": False, "responsive": True},
-        )
-    )
 
 
 def _headline(data: RunData) -> dict[str, Any]:
@@ -154,5 +141,9 @@ def _thumbnails(store: Store, scene_id: str) -> list[str]:
 
 
 def _embed(value: Any) -> str:
+    return _safe(json.dumps(value, separators=(",", ":")))
+
+
+def _safe(text: str) -> str:
     """JSON that may stand in a script element."""
-    return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
+    return text.replace("</", "<\\/")
