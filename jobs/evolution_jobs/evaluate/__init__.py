@@ -1,0 +1,1 @@
+"""Scores a checkpoint on questions and scenes that it never trained on."""

@@ -1,0 +1,64 @@
+"""Stage program `evaluate`: scores the round's checkpoint (the base model in round 0) on the fixed held-out questions.
+
+Reads   the scene plan and the held-out questions of round 0, the held-out scenes' frames, the round's checkpoint.
+Writes  rounds/000t/evaluate/answers.parquet  Answered rows, in the order of the questions
+        rounds/000t/evaluate/metrics.json     EvaluationMetrics
+        rounds/000t/evaluate/manifest.json    the manifest, last
+
+    EVOLUTION_INPUT='{"stage": "evaluate", "round": 1, ...}' python -m evolution_jobs.evaluate
+
+Exact match for choices, counts and yes/no, mean relative accuracy for numbers. Every question is also answered before
+another held-out scene's frames and by the blind prior: what rises without the seeing score is format or prior.
+Counts: questions, questions.<kind>, missing.<kind> (asked for but not to be had of the held-out scenes). Measures:
+score, seeing, elsewhere and blind, each with _low and _high, the 95 % interval. At its end checkpoints past
+`storage.keepCheckpoints` are dropped.
+"""
+
+from evolution_api.jobs import StageInput
+from evolution_api.layout import manifest_key, stage_prefix
+from evolution_api.results import Answered, StageSummary
+from evolution_jobs.evaluate.metrics import counts_of, measure, measures_of
+from evolution_jobs.evaluate.retention import prune
+from evolution_jobs.prepared import read_heldout, read_plan
+from evolution_jobs.program import BadInputError, log, run
+from evolution_jobs.storage.manifests import commit, committed, summary_of
+from evolution_jobs.storage.store import run_store
+from evolution_jobs.storage.tables import to_parquet
+
+
+def main(job: StageInput) -> StageSummary:
+    store = run_store(job)
+    manifest = committed(store, job.uid, manifest_key(job.round, "evaluate"))
+    if manifest is None:
+        plan, questions = read_plan(store, job), read_heldout(store, job)
+        if not questions:
+            raise BadInputError(
+                "the held-out scenes gave no question: nothing can be evaluated; add scenes or kinds of questions"
+            )
+
+        from evolution_jobs.evaluate.answering import answer_all
+        from evolution_jobs.scenes.library import SceneLibrary
+        from evolution_jobs.solver_loading import load_solver
+
+        solver = load_solver(job)
+        rows = answer_all(solver, SceneLibrary(plan.root_uri, job.spec.storage.endpoint), job.spec, questions, plan.heldout)
+        metrics = measure(rows, checkpoint=job.solver_key or job.spec.model.uri, seed=job.spec.seed)
+        prefix = stage_prefix(job.round, "evaluate")
+        manifest = commit(
+            store,
+            job,
+            {
+                f"{prefix}/answers.parquet": to_parquet(rows, Answered),
+                f"{prefix}/metrics.json": metrics.model_dump_json(indent=1).encode(),
+            },
+            counts=counts_of(rows, job.spec.generation.kinds, job.spec.evaluation.heldout.questions_per_kind),
+            measures=measures_of(metrics),
+        )
+    else:
+        log.info("round %d is evaluated already; nothing to do", job.round)
+    prune(store, job)
+    return summary_of(manifest)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,256 @@
+"""Stage program `generate`: asks the scenes of one shard and keeps the questions that pass every filter.
+
+Reads   the scene plan of round 0; of the same shard, the questions of every earlier round (an accepted question is never
+        asked of its scene again) and last round's labels (feedback). A scene always belongs to the same shard.
+Writes  rounds/000t/generate/part-NNNNN.parquet           accepted questions
+        rounds/000t/generate/part-NNNNN.rejected.parquet  what was dropped, with its reason
+        rounds/000t/generate/part-NNNNN.prompts.jsonl     prompts by sha256, where a model proposed
+        rounds/000t/generate/part-NNNNN.json              the manifest, last
+
+    EVOLUTION_INPUT='{"stage": "generate", "round": 1, ...}' JOB_COMPLETION_INDEX=0 python -m evolution_jobs.generate
+
+Counts: scenes, skipped_scenes (unreadable, or the proposer failed on them), proposed, executed (the program returned an answer),
+accepted, rejected.<reason>, kind.<kind>, and what the proposer used: calls, calls_retried, tokens_in, tokens_out.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from evolution_api.jobs import StageInput, shard_from_environment
+from evolution_api.kinds import Label
+from evolution_api.layout import ENV_PROPOSER_KEY, ENV_PROPOSER_URL, manifest_key, part
+from evolution_api.question import Proposal, Question, Rejection
+from evolution_api.results import Manifest, ProbeResult, StageSummary
+from evolution_api.run import Endpoint, Inline, Serving
+from evolution_api.scene import Scene, ScenePlan
+from evolution_jobs.prepared import read_plan
+from evolution_jobs.program import BadInputError, log, progress, run
+from evolution_jobs.proposers.feedback import Cell, Tally, tally
+from evolution_jobs.proposers.grammar import GrammarProposer
+from evolution_jobs.proposers.model import ModelProposer
+from evolution_jobs.proposers.proposer import Proposer, Recalled, SceneFailedError, SceneTask
+from evolution_jobs.proposers.speaker import Speaker
+from evolution_jobs.questions.check import check
+from evolution_jobs.questions.sandbox import Outcome, Sandbox
+from evolution_jobs.scenes.library import SceneError, SceneLibrary, reduce
+from evolution_jobs.storage.manifests import commit, committed, read_file, summary_of
+from evolution_jobs.storage.store import Store, run_store
+from evolution_jobs.storage.tables import from_parquet, to_parquet
+
+READY_WITHIN_S = 600.0
+"""Longest wait for the proposer's own model server."""
+
+
+@dataclass
+class Past:
+    """What earlier rounds left of this shard."""
+
+    questions: set[str] = field(default_factory=set)
+    """Ids of all accepted questions of all earlier rounds."""
+    last: dict[str, list[Recalled]] = field(default_factory=dict)
+    """Scene id -> last round's questions of it."""
+
+    @property
+    def labels(self) -> dict[Cell, Tally]:
+        return tally(
+            ((r.question.kind, r.question.level), r.label) for rs in self.last.values() for r in rs if r.label is not None
+        )
+
+
+class CountingSandbox(Sandbox):
+    """Counts the programs that returned an answer."""
+
+    executed = 0
+
+    def run(self, program: str, scene: Scene) -> Outcome:
+        outcome = super().run(program, scene)
+        self.executed += outcome.reason is None
+        return outcome
+
+
+def main(job: StageInput) -> StageSummary:
+    shard = shard_from_environment()
+    store = run_store(job)
+    done = committed(store, job.uid, manifest_key(job.round, "generate", shard))
+    if done is not None:
+        log.info("shard %d of round %d is committed; nothing to do", shard, job.round)
+        return summary_of(done)
+    manifest = generate(job, shard, store, proposer_of(job))
+    return summary_of(manifest)
+
+
+def proposer_of(job: StageInput) -> Proposer:
+    """The proposer that the run names; what a model needs is loaded only here."""
+    chosen, kinds = job.spec.generation.proposer, job.spec.generation.kinds
+    if chosen.grammar is not None:
+        return GrammarProposer(kinds, feedback=chosen.grammar.feedback)
+    if chosen.inline is not None:
+        return ModelProposer(inline(job, chosen.inline), chosen.inline, kinds)
+    if chosen.serving is not None:
+        return ModelProposer(served(chosen.serving), chosen.serving, kinds)
+    assert chosen.endpoint is not None
+    return ModelProposer(endpoint(chosen.endpoint), chosen.endpoint, kinds)
+
+
+def inline(job: StageInput, settings: Inline) -> Speaker:
+    from evolution_jobs.model.weights import fetch
+    from evolution_jobs.proposers.inline import InlineModel
+
+    base = job.spec.model
+    uri, revision = (settings.uri, None) if settings.uri else (base.uri, base.revision)
+    return InlineModel(fetch(uri, revision, job.spec.storage.endpoint), uri, base.dtype)
+
+
+def endpoint(settings: Endpoint) -> Speaker:
+    from evolution_jobs.proposers.endpoint import EndpointModel
+
+    return EndpointModel(settings.url, settings.model, settings, api_key=os.environ.get(ENV_PROPOSER_KEY))
+
+
+def served(settings: Serving) -> Speaker:
+    from evolution_jobs.proposers.endpoint import EndpointModel, served_model
+
+    url = os.environ.get(ENV_PROPOSER_URL)
+    if not url:
+        raise BadInputError(f"{ENV_PROPOSER_URL} is not set: generation.proposer.serving needs the URL of its model server")
+    return EndpointModel(url, served_model(url, within_s=READY_WITHIN_S), settings, api_key=None)
+
+
+def generate(job: StageInput, shard: int, store: Store, proposer: Proposer) -> Manifest:
+    """Ask every scene of `shard` and commit what came of it.
+
+    Raises BadInputError where the shard has scenes and none can be used.
+    """
+    plan = read_plan(store, job)
+    mine = plan.train[shard :: job.spec.generation.shards]
+    sandbox = CountingSandbox(job.spec.generation.sandbox)
+    tasks = asyncio.run(ask_all(job, plan, mine, read_past(store, job, shard), sandbox, proposer))
+    if mine and not tasks:
+        raise BadInputError(
+            f"shard {shard}: none of its {len(mine)} scenes can be used; the lines above say why of each. "
+            f"Mend the scenes at {plan.root_uri} or lower generation.shards"
+        )
+    accepted = [question for task in tasks for question in task.accepted]
+    rejected = [rejection for task in tasks for rejection in task.rejected]
+    stem = part(job.round, "generate", shard)
+    files = {f"{stem}.parquet": to_parquet(accepted, Question), f"{stem}.rejected.parquet": to_parquet(rejected, Rejection)}
+    if prompts := proposer.prompts():
+        lines = (json.dumps({"sha256": sha256, "prompt": text}) for sha256, text in sorted(prompts.items()))
+        files[f"{stem}.prompts.jsonl"] = "".join(f"{line}\n" for line in lines).encode()
+    counts = {
+        "scenes": len(tasks),
+        "skipped_scenes": len(mine) - len(tasks),
+        "proposed": sum(task.proposed for task in tasks),
+        "executed": sandbox.executed,
+        "accepted": len(accepted),
+        **Counter(f"rejected.{rejection.reason}" for rejection in rejected),
+        **Counter(f"kind.{question.kind}" for question in accepted),
+        **proposer.counts(),
+    }
+    return commit(store, job, files, shard=shard, counts=counts)
+
+
+def read_past(store: Store, job: StageInput, shard: int) -> Past:
+    """Rounds 1 to t - 1 of this shard; one that failed for good left nothing and teaches nothing."""
+    past = Past()
+    for round_ in range(1, job.round):
+        manifest = committed(store, job.uid, manifest_key(round_, "generate", shard))
+        if manifest is None:
+            continue
+        questions = from_parquet(read_file(store, manifest, f"{part(round_, 'generate', shard)}.parquet"), Question)
+        past.questions.update(q.id for q in questions)
+        if round_ == job.round - 1:
+            labels = read_labels(store, job, shard)
+            for question in questions:
+                past.last.setdefault(question.scene, []).append(Recalled(question, labels.get(question.id)))
+    return past
+
+
+def read_labels(store: Store, job: StageInput, shard: int) -> dict[str, Label]:
+    """Question id -> label, of last round's same shard."""
+    manifest = committed(store, job.uid, manifest_key(job.round - 1, "probe", shard))
+    if manifest is None:
+        return {}
+    results = from_parquet(read_file(store, manifest, f"{part(job.round - 1, 'probe', shard)}.parquet"), ProbeResult)
+    return {result.question: result.label for result in results}
+
+
+async def ask_all(
+    job: StageInput, plan: ScenePlan, ids: Sequence[str], past: Past, sandbox: Sandbox, proposer: Proposer
+) -> list[SceneTask]:
+    """The tasks of the scenes that could be asked, in the order of `ids`; as many at once as the proposer takes."""
+    library = SceneLibrary(plan.root_uri, job.spec.storage.endpoint)
+    shard_labels = past.labels
+    queue: Iterator[tuple[int, str]] = iter(enumerate(ids))
+    finished: dict[int, SceneTask] = {}
+    tried = 0
+
+    async def worker() -> None:
+        nonlocal tried
+        for position, scene_id in queue:
+            try:
+                task = open_task(job, library, scene_id, past, shard_labels, sandbox, proposer)
+                await proposer.ask(task)
+                finished[position] = task
+            except (SceneError, SceneFailedError) as error:
+                log.warning("scene %s is skipped: %s", scene_id, error)
+            tried += 1
+            progress(tried, len(ids), "scenes", accepted=sum(len(t.accepted) for t in finished.values()))
+
+    await asyncio.gather(*(worker() for _ in range(min(proposer.scenes_at_once, len(ids)))))
+    return [finished[position] for position in sorted(finished)]
+
+
+def open_task(
+    job: StageInput,
+    library: SceneLibrary,
+    scene_id: str,
+    past: Past,
+    shard_labels: dict[Cell, Tally],
+    sandbox: Sandbox,
+    proposer: Proposer,
+) -> SceneTask:
+    """Raises SceneError where the scene, or one of the frames that the solver will see, cannot be read."""
+    spec = job.spec
+    scene = reduce(library.scene(scene_id), spec.scenes.frames_per_scene, spec.scenes.frame_sampling)
+
+    def judge(proposal: Proposal) -> Question | Rejection:
+        result = check(
+            proposal,
+            scene,
+            sandbox=sandbox,
+            filters=spec.generation.filters,
+            round_=job.round,
+            proposer=proposer.name,
+            accepted_ids=past.questions,
+        )
+        if isinstance(result, Question):
+            past.questions.add(result.id)
+        return result
+
+    return SceneTask(
+        scene=scene,
+        images=[library.image(scene_id, frame) for frame in scene.frames],
+        wanted=spec.generation.questions_per_scene,
+        last=past.last.get(scene_id, []),
+        shard=shard_labels,
+        rng=random.Random(scene_seed(spec.seed, job.round, scene_id)),  # noqa: S311 - repeatable, not secret
+        round=job.round,
+        proposer=proposer.name,
+        judge=judge,
+    )
+
+
+def scene_seed(seed: int, round_: int, scene_id: str) -> int:
+    """Independent of shards, order and attempts, so that a scene is asked the same wherever it is asked."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{round_}/{scene_id}".encode()).digest()[:8])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,71 @@
+"""Speaks to a model that this program loads itself, through transformers: the proposer `inline`.
+
+Used by `generate.py`. Any image-text model with a chat template will do; one request at a time, on the accelerator where there
+is one. Nothing forces its replies into the schema: the prompt asks for it, and the reader takes what it can.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from evolution_jobs.program import BadInputError
+from evolution_jobs.proposers.speaker import Prompt, Reply, Usage
+
+
+class InlineModel:
+    concurrency = 1
+
+    def __init__(self, folder: Path, name: str, dtype: str) -> None:
+        """`folder` holds weights and processor in Hugging Face layout. Raises BadInputError where it cannot chat."""
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.name = name
+        self.usage = Usage()
+        self.torch = torch
+        self.processor = AutoProcessor.from_pretrained(folder)
+        if self.processor.chat_template is None:
+            raise BadInputError(
+                f"generation.proposer.inline: the processor of {name} has no chat template, so it cannot be given a prompt; "
+                "set inline.uri to a chat model, or use the grammar proposer"
+            )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=getattr(torch, dtype))
+        self.model = model.to(device).eval()
+
+    async def say(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: dict[str, Any],  # noqa: ARG002 - the prompt's text holds it
+    ) -> Reply:
+        """Blocks while the model writes: there is only one."""
+        self.usage.calls += 1
+        inputs = self.processor.apply_chat_template(
+            [{"role": "user", "content": content_of(prompt)}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        ).to(self.model.device)
+        sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+        self.torch.manual_seed(seed)
+        with self.torch.inference_mode():
+            tokens = self.model.generate(**inputs, max_new_tokens=max_tokens, **sampling)
+        asked = inputs["input_ids"].shape[1]
+        written = tokens[0, asked:]
+        text = self.processor.tokenizer.decode(written, skip_special_tokens=True)
+        reply = Reply(text=text, tokens_in=asked, tokens_out=len(written))
+        self.usage.add(reply)
+        return reply
+
+
+def content_of(prompt: Prompt) -> list[dict[str, Any]]:
+    """The user message: each frame under its number, then the text."""
+    parts: list[dict[str, Any]] = []
+    for number, image in enumerate(prompt.images, start=1):
+        parts.append({"type": "text", "text": f"Frame {number}:"})
+        parts.append({"type": "image", "image": image})
+    return [*parts, {"type": "text", "text": prompt.text}]

@@ -1,0 +1,1 @@
+"""Questions: the geometry that programs call, the sandbox they run in, the kinds, the filters, the scores."""

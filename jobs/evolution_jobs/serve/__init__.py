@@ -1,0 +1,1 @@
+"""The solver's model server: a checkpoint behind KServe's V1 protocol."""

@@ -1,0 +1,115 @@
+"""Where a round's training state lies in storage: of the finished round, and of one that was interrupted.
+
+Called by `launcher` and `loop`. It moves files and manifests; what is in them is `engine`'s affair.
+
+    rounds/000t/train/state/...                  state at the end of round t, from which round t + 1 goes on
+    rounds/000t/train/partial/step-NNNNNN/...    state in the middle of round t; only the newest is kept, and none once t is done
+
+Either holds `common/` (read by every process), and `rank-NNNNN/` for each process.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evolution_api.jobs import StageInput
+from evolution_api.layout import checkpoint_prefix, manifest_key, stage_prefix
+from evolution_api.results import Manifest, StageSummary, StoredFile
+from evolution_jobs.program import BadInputError, log
+from evolution_jobs.storage.manifests import commit, committed, fetch_files, put, summary_of
+from evolution_jobs.storage.store import Store
+
+COMMON = "mp_rank_00_model_states.pt"
+"""DeepSpeed's name for what every process reads, where it is written once (ZeRO 0 to 2)."""
+
+
+def state_prefix(round_: int) -> str:
+    return f"{stage_prefix(round_, 'train')}/state"
+
+
+def metrics_key(round_: int) -> str:
+    return f"{stage_prefix(round_, 'train')}/metrics.jsonl"
+
+
+def partial_prefix(round_: int) -> str:
+    return f"{stage_prefix(round_, 'train')}/partial"
+
+
+def step_prefix(round_: int, step: int) -> str:
+    """`step` counts within the round."""
+    return f"{partial_prefix(round_)}/step-{step:06d}"
+
+
+def upload(store: Store, prefix: str, rank: int, files: Sequence[Path]) -> tuple[StoredFile, ...]:
+    """Store one process's files of a state; no manifest names them yet. DeepSpeed's recovery script is no state."""
+    return tuple(
+        put(store, f"{prefix}/common/{path.name}" if path.name == COMMON else f"{prefix}/rank-{rank:05d}/{path.name}", path)
+        for path in files
+        if path.suffix == ".pt"
+    )
+
+
+def download(store: Store, manifest: Manifest, prefix: str, rank: int, folder: Path) -> Path:
+    """Fetch what one process needs of a state into `folder`; raises CorruptError where a file is not what the manifest says."""
+    fetch_files(store, manifest, f"{prefix}/common", folder)
+    return fetch_files(store, manifest, f"{prefix}/rank-{rank:05d}", folder)
+
+
+def layout_counts(job: StageInput) -> dict[str, int]:
+    """What a state can only be read back with: it is split over the processes in the way of its ZeRO stage."""
+    training = job.spec.training
+    return {"processes": training.nodes * training.processes_per_node, "zero_stage": training.deepspeed.zero_stage}
+
+
+def interrupted(store: Store, job: StageInput) -> tuple[int, Manifest] | None:
+    """The newest committed state in the middle of this round: its step within the round, and its manifest.
+
+    One that was written by another number of processes, or at another ZeRO stage, is of no use: the round begins anew.
+    """
+    wanted = layout_counts(job)
+    for key in reversed([k for k in store.list(partial_prefix(job.round)) if k.endswith("/manifest.json")]):
+        manifest = committed(store, job.uid, key)
+        if manifest is None:
+            continue
+        found = {name: manifest.counts.get(name) for name in wanted}
+        if found == wanted:
+            return manifest.counts["step"], manifest
+        log.warning("%s was written with %s, this attempt runs with %s; the round begins anew", key, found, wanted)
+    return None
+
+
+def previous(store: Store, job: StageInput) -> Manifest:
+    """The manifest of round t - 1's training, whose state this round goes on from.
+
+    Raises BadInputError where it is missing or was written by another number of processes or at another ZeRO stage.
+    """
+    key = manifest_key(job.round - 1, "train")
+    manifest = committed(store, job.uid, key)
+    if manifest is None:
+        raise BadInputError(f"{key} is missing: round {job.round - 1} was never trained, and round {job.round} goes on from it")
+    for name, field in (("processes", "nodes x training.processesPerNode"), ("zero_stage", "deepspeed.zeroStage")):
+        had, has = manifest.counts.get(name), layout_counts(job)[name]
+        if had != has:
+            raise BadInputError(
+                f"training.{field} is {has}, but round {job.round - 1}'s optimiser state was written with {had} and is split in "
+                f"that way; set it back to {had}"
+            )
+    return manifest
+
+
+def commit_partial(
+    store: Store, job: StageInput, step: int, files: Mapping[str, bytes | Path], states: tuple[StoredFile, ...]
+) -> None:
+    """Make the state at `step` the one that a crash goes on from, and drop older ones."""
+    prefix = step_prefix(job.round, step)
+    counts = {"step": step, **layout_counts(job)}
+    commit(store, job, files, key=f"{prefix}/manifest.json", counts=counts, already=states)
+    parent = partial_prefix(job.round)
+    for name in {key.removeprefix(f"{parent}/").split("/")[0] for key in store.list(parent)}:
+        if f"{parent}/{name}" != prefix:
+            store.delete(f"{parent}/{name}")
+
+
+def summary(store: Store, job: StageInput, manifest: Manifest) -> StageSummary:
+    """Of a round that is committed; what is left of its middle goes."""
+    store.delete(partial_prefix(job.round))
+    return summary_of(manifest, checkpoint_prefix(job.round))

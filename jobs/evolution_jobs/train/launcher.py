@@ -1,0 +1,195 @@
+"""One pod of the training job: starts torchrun's own agent, which starts this pod's processes and ends all when one fails.
+
+Called by `python -m evolution_jobs.train`. Reads the variables that the Kubeflow training operator injects (PET_*, MASTER_*). On CPUs
+the processes are forks, so that the heavy modules are imported once a pod; a process that is to use CUDA must not be forked from one
+that may have touched it, so there they are spawned. It knows nothing of models or data.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolution_api.jobs import StageInput
+from evolution_api.layout import manifest_key
+from evolution_api.results import StageSummary
+from evolution_jobs.program import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    EXIT_TERMINATED,
+    BadInputError,
+    TerminatedError,
+    log,
+    start_logging,
+)
+from evolution_jobs.storage.manifests import committed
+from evolution_jobs.storage.store import run_store
+from evolution_jobs.train import checkpoint
+
+SAVING_S = 120
+"""Longest time that a process may take between SIGTERM and its end; a checkpoint is saved in it. Kubernetes' own grace period
+(terminationGracePeriodSeconds) must be longer."""
+RENDEZVOUS_S = 900
+"""Longest wait for the other pods, which may still be pulling images."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc malloc.h"""
+HEAP_BLOCK_BYTES = 32 * 2**20
+"""Blocks up to this size come from the heap and not from the kernel; glibc takes no larger number."""
+KEEP_BYTES = 2**30
+"""Freed memory at the heap's end is kept up to this size: given back after every step, it costs a page fault each time it is used."""
+
+
+class FailedProcessError(Exception):
+    """A training process failed for a reason that another attempt may mend."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """This pod's place in the training job."""
+
+    nodes: int
+    node: int
+    processes: int
+    """Processes in this pod."""
+    address: str
+    port: int
+
+    @staticmethod
+    def from_environment(job: StageInput, environ: Mapping[str, str] = os.environ) -> "Pod":
+        """Raises BadInputError where the variables contradict the spec: another number of processes would train something else."""
+        training = job.spec.training
+        nodes = int(environ.get("PET_NNODES", "1"))
+        processes = int(environ.get("PET_NPROC_PER_NODE", "1"))
+        if (nodes, processes) != (training.nodes, training.processes_per_node):
+            raise BadInputError(
+                f"PET_NNODES={nodes} and PET_NPROC_PER_NODE={processes}, but the spec says training.nodes {training.nodes} and "
+                f"training.processesPerNode {training.processes_per_node}; start the program with the spec's numbers"
+            )
+        address = environ.get("PET_MASTER_ADDR") or environ.get("MASTER_ADDR") or "127.0.0.1"
+        port = int(environ.get("PET_MASTER_PORT") or environ.get("MASTER_PORT") or "29500")
+        return Pod(nodes, int(environ.get("PET_NODE_RANK", "0")), processes, address, port)
+
+
+def launch(job: StageInput) -> StageSummary:
+    """Train, and return the round's summary; a round that is committed is left alone."""
+    store = run_store(job)
+    done = committed(store, job.uid, manifest_key(job.round, "train"))
+    if done is not None:
+        log.info("round %d is trained and committed; nothing to do", job.round)
+        return checkpoint.summary(store, job, done)
+    pod = Pod.from_environment(job)
+    keep_freed_memory()
+    forked = job.spec.scheduling.accelerator == "none"
+    if forked:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+        import evolution_jobs.train.loop
+
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with tempfile.TemporaryDirectory(prefix="evolution-train-") as folder:
+        config = LaunchConfig(
+            min_nodes=pod.nodes,
+            max_nodes=pod.nodes,
+            nproc_per_node=pod.processes,
+            run_id=f"{job.uid}-{job.round}-{job.attempt}",
+            rdzv_backend="static",
+            rdzv_endpoint=f"{pod.address}:{pod.port}",
+            rdzv_configs={"rank": pod.node, "timeout": RENDEZVOUS_S},
+            local_addr=pod.address if pod.nodes == 1 else None,
+            max_restarts=0,
+            start_method="fork" if forked else "spawn",
+            shutdown_timeout=SAVING_S,
+        )
+        try:
+            summaries = elastic_launch(config, process)(job.model_dump_json(), folder)
+        except SignalException as received:
+            raise TerminatedError from received
+        except ChildFailedError as failed:
+            raise cause(failed, Path(folder)) from None
+    return StageSummary.model_validate_json(next(iter(summaries.values())))
+
+
+def process(job_json: str, folder: str) -> str:
+    """One training process, started by the agent with RANK, LOCAL_RANK, WORLD_SIZE and the store's address in its environment.
+
+    Returns the StageSummary as JSON. What ends it otherwise stands in `folder`/<rank>.json, and in its exit code.
+    """
+    terminated = watch_for_sigterm()
+    job = StageInput.model_validate_json(job_json)
+    rank = int(os.environ["RANK"])
+    start_logging(run=job.run, round=job.round, stage=job.stage, attempt=job.attempt, rank=rank)
+    keep_freed_memory()
+    try:
+        from evolution_jobs.train.loop import train
+
+        return train(job, terminated).model_dump_json()
+    except TerminatedError:
+        log.warning("terminated by SIGTERM; what was done is saved")
+        code, error = EXIT_TERMINATED, "terminated by SIGTERM"
+    except BadInputError as refused:
+        log.error("%s", refused)  # noqa: TRY400 - it says all there is to say
+        code, error = EXIT_BAD_INPUT, str(refused)
+    except Exception as failed:
+        log.exception("process %d failed", rank)
+        code, error = EXIT_FAILED, f"{type(failed).__name__}: {failed}"
+    words = {"at": time.monotonic(), "code": code, "error": error}
+    Path(folder, f"{rank}.json").write_text(json.dumps(words))
+    sys.stdout.flush()
+    # Not sys.exit: the libraries' own clean-up waits for peers that are gone or going.
+    os._exit(code)
+
+
+def watch_for_sigterm() -> threading.Event:
+    """An event that SIGTERM sets; a process that has not ended SAVING_S later is ended.
+
+    A thread waits for the signal, since Python's own handlers never run while the main thread waits for a dead peer.
+    """
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the launcher's handler came along with the fork
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        signal.sigwait({signal.SIGTERM})
+        terminated.set()
+        time.sleep(SAVING_S)
+        os._exit(EXIT_TERMINATED)
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()
+    return terminated
+
+
+def cause(failed: Exception, folder: Path) -> BaseException:
+    """What to say of a failure: the process that died without a word, or else the first that spoke; others fail only for want of it."""
+    failures = getattr(failed, "failures", {})
+    for rank, failure in failures.items():
+        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
+            name = signal.Signals(-failure.exitcode).name
+            hint = " (out of memory, most likely)" if failure.exitcode == -signal.SIGKILL else ""
+            return FailedProcessError(f"training process {rank} was killed by {name}{hint}")
+    spoken = [(json.loads(path.read_text()), path.stem) for path in folder.glob("*.json")]
+    if not spoken:
+        return FailedProcessError(f"training processes {sorted(failures)} failed: {failed}")
+    first, rank = min(spoken, key=lambda s: s[0]["at"])
+    if first["code"] == EXIT_TERMINATED:
+        return TerminatedError()
+    if first["code"] == EXIT_BAD_INPUT:
+        return BadInputError(first["error"])
+    return FailedProcessError(f"training process {rank}: {first['error']}")
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc's malloc to keep what is freed; elsewhere there is no such setting, and nothing happens."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)

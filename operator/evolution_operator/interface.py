@@ -1,0 +1,77 @@
+"""What goes into `plan()` and what comes out of it; the adapters and the planner meet here and nowhere else.
+
+Nothing in this module knows where the facts come from or how a plan is carried out.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from evolution_api.run import EvolutionRunStatus
+
+KubeObject = dict[str, Any]
+"""A Kubernetes object as JSON has it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator was installed with, the same for every run."""
+
+    jobs_image: str = "evolution-jobs:0.1.0"
+    """Image of the programs that load no model: prepare, generate, probe, cleanup."""
+    model_image: str = "evolution-train:0.1.0"
+    """Image of the programs that load a model: serve, train, evaluate, and generate where it loads its proposer."""
+    deployment_mode: str = "Standard"
+    """KServe's name for plain Deployments; releases before the renaming know only RawDeployment."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is there now.
+
+    The adapter reads `children` first and `pods` after them, so that a finished child's pods are seen finished; both by the label
+    `evolution.spatial.io/run` = the run's name, so that leftovers of an earlier run of that name are seen too.
+    """
+
+    children: tuple[KubeObject, ...] = ()
+    """Jobs, PyTorchJobs and InferenceServices, raw."""
+    pods: tuple[KubeObject, ...] = ()
+    """Pods, raw; those whose child is already gone included."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An object to delete; `uid` is a precondition, so that a namesake made meanwhile survives."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Event:
+    type: Literal["Normal", "Warning"]
+    reason: str
+    """CamelCase, one of those in the life cycle's documentation."""
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, in this order: apply, then write the status, then delete, then set the finalizers, then publish the events.
+
+    The order is what makes a crash between any two steps harmless: a child that was made before its status was written is found
+    again by its name, and a child is deleted only once the status holds what it said.
+    """
+
+    status: EvolutionRunStatus
+    finalizers: tuple[str, ...]
+    """All finalizers that the run's metadata should carry afterwards."""
+    apply: tuple[KubeObject, ...] = ()
+    """Children to create. Children are write-once: one that exists is never in here."""
+    delete: tuple[Ref, ...] = field(default=())
+    """Children to delete, with their pods (background propagation)."""
+    events: tuple[Event, ...] = ()
+    requeue_after_s: float | None = None
+    """Plan again after this many seconds, even if nothing happens; None: only when something does."""

@@ -1,0 +1,1 @@
+"""Whole Kubernetes manifests of a run's children: pure functions of the run and the operator's settings."""

@@ -1,0 +1,21 @@
+"""The child that removes a deleted run's objects from storage (`storage.onDelete: Delete`).
+
+It carries no owner reference: foreground deletion of the run would take it away again and again. The planner deletes
+it, and a time to live catches what is left behind.
+"""
+
+from evolution_api.run import Pod
+from evolution_operator.interface import KubeObject
+from evolution_operator.manifests.job import single
+from evolution_operator.manifests.pod import Work, container
+
+TIME_TO_LIVE_S = 3600
+
+
+def manifest(work: Work) -> KubeObject:
+    job = single(work, container(work, "cleanup", Pod(), image=work.settings.jobs_image))
+    del job["metadata"]["ownerReferences"]
+    job["spec"]["ttlSecondsAfterFinished"] = TIME_TO_LIVE_S
+    job["spec"]["suspend"] = False
+    job["metadata"]["labels"].pop("kueue.x-k8s.io/queue-name", None)
+    return job

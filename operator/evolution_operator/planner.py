@@ -1,0 +1,407 @@
+"""The life cycle of a run: every rule of it, and nothing else. Called by the cluster adapter and by the local one.
+
+This module owns no client, no clock and no randomness, and remembers nothing: `plan()` follows from the spec, the
+stored status and what is there now. What woke the caller is not asked. These are the rules.
+
+**Order.** Round 0 prepares the scenes and evaluates the base model. Every further round generates, probes (unless the
+signal is training), trains, and evaluates (every n-th round and the last). A place (round, stage) is passed in one
+direction only, and only when an attempt of it has succeeded. The run ends with the last round, or before it by the
+stop rule.
+
+**Two memories.** The status says where the run stands. Children say what a lost status write forgot: an attempt that
+exists counts, and a child beyond the stored place proves that the place was passed. The status keeps what children
+said after they are gone; a finished child is deleted only when the stored status has reached a later round.
+
+**One at a time.** Children are write-once: made, left alone, deleted. Nothing is made while anything of the run still
+holds a pod, except a stage's own model server beside its work. So two attempts are never alive together, and a
+solver's accelerators are free before training asks for them. A child deleted by hand is made again under its name,
+once its pods are gone. A child whose labels and name do not fit is deleted. What belongs to another run is never
+touched: the run says so and waits.
+
+**Failure.** A failed attempt is followed by a new one, under a new name, after a back-off, until `retry.limit`
+further attempts are used up. A program that says that doing the same again must fail again fails the run at once. A
+success that left no readable last words counts as a failure: the next attempt finds the work committed and repeats
+the words. Shards that fail for good may be as many as `maxFailedShards`. An attempt past `retry.stageTimeoutSeconds`,
+or whose server does not get ready within `probe.timeoutSeconds`, is deleted and counts as failed. The clock of an
+attempt stands still while it is queued or suspended.
+
+**Failed runs** hold no pod, keep everything, and go on from the failed stage with a fresh set of attempts when the
+resume annotation gets a new value. A value that is set on a run that has not failed is taken note of and does
+nothing.
+
+**Suspend** deletes what is alive and keeps the place and the attempt; the programs go on from what they committed.
+What finished meanwhile counts.
+
+**Changed spec.** More rounds re-open a run that had succeeded, and so does a stop rule that no longer holds. Fewer
+rounds than the one under way end the run with that one. Retry settings count from the next decision. Pods under way
+keep the spec that they started with.
+
+**Deletion** is in `deletion.py`, the stop rule in `stop_rule.py`, the back-off in `backoff.py`, the stages of a round
+in `rounds.py`, what children say in `verdicts.py`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from evolution_api.layout import ANNOTATION_RESUME
+from evolution_api.run import EvolutionRun, EvolutionRunSpec, EvolutionRunStatus, RoundStatus
+from evolution_operator.backoff import backoff_s
+from evolution_operator.children import Child, Family, family_of, named
+from evolution_operator.deletion import finalizers_of, plan_deletion
+from evolution_operator.interface import Event, KubeObject, Observed, Plan, Ref, Settings
+from evolution_operator.manifests.catalogue import SERVER, WORK, needs_server
+from evolution_operator.manifests.pod import Work
+from evolution_operator.manifests.server import SUFFIX
+from evolution_operator.records import recorded
+from evolution_operator.rounds import START, Place, after, first
+from evolution_operator.status import condition, has_ended, is_true, with_conditions, with_phase, with_record
+from evolution_operator.stop_rule import stopped_early
+from evolution_operator.verdicts import Verdict
+
+WAY_ON = "mend it and resume the run: kubectl annotate --overwrite evolutionrun NAME " + ANNOTATION_RESUME + "=$(date +%s)"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done next, and the reason in words that the Progressing condition gives for what is not."""
+
+    reason: str
+    message: str
+    apply: tuple[KubeObject, ...] = ()
+    delete: tuple[Ref, ...] = ()
+    requeue_after_s: float | None = None
+
+
+def plan(run: EvolutionRun, observed: Observed, now: datetime, settings: Settings) -> Plan:
+    """What to do about `run` now. `now` is aware; the run's status is the stored one, however old."""
+    family = family_of(run, observed)
+    if run.metadata.deletion_timestamp is not None:
+        return plan_deletion(run, family, now, settings)
+    status, opening = _opened(run, now)
+    status, passed = _advanced(run, status, family, now)
+    events = [*opening, *passed]
+
+    if is_true(status, "Failed"):
+        steps = _stopped(family, run)
+        status = with_phase(status.model_copy(update={"observed_generation": run.metadata.generation}), run, "Failed")
+    elif has_ended(status):
+        steps = _stopped(family, run)
+        why = stopped_early(run.spec.evaluation.stop, status.rounds) if status.round < run.spec.rounds else None
+        reason, message = ("StoppedEarly", why) if why else ("RunSucceeded", f"all {status.round} rounds are done")
+        if not is_true(run.status, "Succeeded"):
+            events.append(Event("Normal", "RunSucceeded", message))
+        status = with_phase(with_conditions(status, run, now, "Succeeded", reason, message), run, "Succeeded")
+    elif run.spec.suspend:
+        steps = _stopped(family, run)
+        status = status.model_copy(update={"stage_started": None})
+        alive = [child for child in family.children if child.alive]
+        if alive or family.orphans:
+            message = f"waiting for {named([*alive, *family.orphans])} to go"
+            status = with_conditions(status, run, now, None, "Suspending", message)
+        else:
+            message = "spec.suspend is true: no pod is held; set it to false to go on"
+            status = with_conditions(status, run, now, "Suspended", "Suspended", message)
+        status = with_phase(status, run, "Suspended")
+        if run.status.phase != "Suspended":
+            events.append(Event("Normal", "Suspended", f"suspended in {_where(run.spec, status)}"))
+    else:
+        if run.status.phase == "Suspended":
+            events.append(Event("Normal", "Resumed", f"going on with {_where(run.spec, status)}"))
+        status, steps = _next_steps(run, status, family, now, settings)
+        if steps.reason == "StageRunning" and not _was_running(run.status, status):
+            events.append(Event("Normal", "StageStarted", steps.message))
+        status = with_conditions(status, run, now, "Progressing", steps.reason, steps.message)
+        idle = status.round == 0 and status.stage == "prepare" and status.stage_started is None
+        status = with_phase(status, run, "Pending" if idle else "Running")
+
+    held = run.spec.storage.on_delete == "Delete"
+    return Plan(status, finalizers_of(run, held=held), steps.apply, steps.delete, tuple(events), steps.requeue_after_s)
+
+
+def _opened(run: EvolutionRun, now: datetime) -> tuple[EvolutionRunStatus, list[Event]]:
+    """The stored status, begun, re-opened or resumed where that is due."""
+    status, events = run.status, []
+    wish = run.metadata.annotations.get(ANNOTATION_RESUME)
+    wished = wish is not None and wish != status.resumed
+    if status.stage is None and not status.rounds:
+        begun = {"round": START.round, "stage": START.stage, "rounds": (RoundStatus(round=START.round, started=now),)}
+        status = status.model_copy(update=begun)
+    elif has_ended(status) and status.round < run.spec.rounds:
+        if stopped_early(run.spec.evaluation.stop, status.rounds) is None:
+            status = _at(status, first(run.spec, status.round + 1), now)
+            events.append(Event("Normal", "Reopened", f"the run goes on with round {status.round} of {run.spec.rounds}"))
+    elif is_true(status, "Failed") and wished:
+        again = status.attempt + 1
+        fresh = {"attempt": again, "first_attempt": again, "retry_at": None, "stage_started": None}
+        status = status.model_copy(update=fresh)
+        message = f"resumed {_where(run.spec, status)} with a fresh set of attempts"
+        events.append(Event("Normal", "Resumed", message))
+        status = with_conditions(status, run, now, "Progressing", "Resumed", message)
+    if status.retry_at is not None:
+        soonest = min(status.retry_at, now + timedelta(seconds=run.spec.retry.max_backoff_seconds))
+        status = status.model_copy(update={"retry_at": soonest})
+    return (status.model_copy(update={"resumed": wish}) if wished else status), events
+
+
+def _advanced(
+    run: EvolutionRun, status: EvolutionRunStatus, family: Family, now: datetime
+) -> tuple[EvolutionRunStatus, list[Event]]:
+    """Past everything that has succeeded, and to the next attempt of what has failed."""
+    events: list[Event] = []
+    while status.stage is not None and not is_true(status, "Failed"):
+        place = Place(status.round, status.stage)
+        attempts = family.attempts(place)
+        if attempts and attempts[-1] > status.attempt:
+            status = status.model_copy(update={"attempt": attempts[-1], "retry_at": None, "stage_started": None})
+        verdicts = {attempt: family.verdict(place, attempt, "work") for attempt in attempts}
+        success = next((verdict for verdict in verdicts.values() if verdict.state == "Succeeded"), None)
+        if success is not None:
+            status = _passed(run, _with_summaries(run, status, success, now), now)
+            events.append(Event("Normal", "StageSucceeded", f"{place.stage} of round {place.round} succeeded"))
+            continue
+        if family.reaches_beyond(place):
+            status = _passed(run, status, now)
+            continue
+        server = family.verdict(place, status.attempt, "server")
+        failure = _failure(run, status, verdicts.get(status.attempt), server, now)
+        if failure is None:
+            break
+        lost = failure.wanted - failure.completed
+        if _is_tolerable(run.spec, status, failure):
+            message = f"{place.stage} of round {place.round} goes on without {lost} of {failure.wanted} shards: {failure.message}"
+            events.append(Event("Warning", "ShardsLost", message))
+            status = _passed(run, _with_summaries(run, status, failure, now), now)
+            continue
+        status, event = _after_failure(run, status, failure, now)
+        events.append(event)
+        break
+    return status, events
+
+
+def _failure(
+    run: EvolutionRun, status: EvolutionRunStatus, work: Verdict | None, server: Verdict, now: datetime
+) -> Verdict | None:
+    """Why the attempt under way has failed; None while it may still succeed."""
+    if work is not None and work.state == "Failed":
+        return work
+    if run.spec.suspend:
+        return None
+    if server.state == "Failed":
+        return server
+    started = status.stage_started or (work.started if work is not None else None)
+    if started is None or (work is not None and work.state in ("Queued", "Terminating")):
+        return None
+    deadline = _deadline(run.spec, work, server)
+    if deadline is None or now < started + timedelta(seconds=deadline.seconds):
+        return None
+    return Verdict(
+        "Failed", deadline.reason, f"{deadline.message}: {server.message or (work.message if work else '')}".rstrip(": ")
+    )
+
+
+@dataclass(frozen=True)
+class _Deadline:
+    seconds: float
+    reason: str
+    message: str
+
+
+def _deadline(spec: EvolutionRunSpec, work: Verdict | None, server: Verdict) -> _Deadline | None:
+    """The nearest time limit of the attempt under way, counted from its start."""
+    limits = []
+    if spec.retry.stage_timeout_seconds is not None:
+        limit = spec.retry.stage_timeout_seconds
+        limits.append(_Deadline(limit, "DeadlineExceeded", f"not done within retry.stageTimeoutSeconds {limit}"))
+    if work is None and server.state == "Pending":
+        limit = spec.probe.timeout_seconds
+        limits.append(_Deadline(limit, "ServerNotReady", f"model server not ready within probe.timeoutSeconds {limit}"))
+    return min(limits, key=lambda d: d.seconds, default=None)
+
+
+def _is_tolerable(spec: EvolutionRunSpec, status: EvolutionRunStatus, failure: Verdict) -> bool:
+    """Whether what is missing may stay missing: few enough shards, and no attempt left that could mend them."""
+    tolerated = spec.generation.max_failed_shards if status.stage == "generate" else 0
+    lost = failure.wanted - failure.completed
+    return lost <= tolerated and (0 < lost == failure.hopeless or _is_last_attempt(spec, status))
+
+
+def _is_last_attempt(spec: EvolutionRunSpec, status: EvolutionRunStatus) -> bool:
+    return status.attempt - status.first_attempt >= spec.retry.limit
+
+
+def _after_failure(
+    run: EvolutionRun, status: EvolutionRunStatus, failure: Verdict, now: datetime
+) -> tuple[EvolutionRunStatus, Event]:
+    tolerated = run.spec.generation.max_failed_shards if status.stage == "generate" else 0
+    used = status.attempt - status.first_attempt + 1
+    where = _where(run.spec, status)
+    if failure.hopeless > tolerated or _is_last_attempt(run.spec, status):
+        verb = "cannot succeed" if failure.hopeless > tolerated else f"failed {used} times"
+        message = f"{where} {verb}: {failure.message}"
+        status = status.model_copy(update={"stage_started": None, "retry_at": None})
+        status = with_conditions(status, run, now, "Failed", failure.reason or "StageFailed", f"{message}; {WAY_ON}")
+        return status, Event("Warning", "RunFailed", message)
+    wait_s = backoff_s(run.spec.retry, used)
+    again = {
+        "attempt": status.attempt + 1,
+        "retry_at": (failure.finished or now) + timedelta(seconds=wait_s),
+        "stage_started": None,
+    }
+    message = f"{where} failed, again in {wait_s} s: {failure.message}"
+    status = with_conditions(status.model_copy(update=again), run, now, "Progressing", "Retrying", message)
+    return status, Event("Warning", "Retrying", message)
+
+
+def _with_summaries(run: EvolutionRun, status: EvolutionRunStatus, end: Verdict, now: datetime) -> EvolutionRunStatus:
+    assert status.stage is not None
+    finished = end.finished or now
+    started = status.stage_started or end.started or finished
+    record = recorded(status.rounds[-1], status.stage, end.summaries, (finished - started).total_seconds())
+    return with_record(status, run, record)
+
+
+def _passed(run: EvolutionRun, status: EvolutionRunStatus, now: datetime) -> EvolutionRunStatus:
+    """The status at the next place; without a stage where the run has ended."""
+    assert status.stage is not None
+    following = after(run.spec, Place(status.round, status.stage))
+    if following is not None:
+        return _at(status, following, now)
+    record = status.rounds[-1].model_copy(update={"finished": now})
+    status = status.model_copy(update={"rounds": (*status.rounds[:-1], record)})
+    if status.round >= run.spec.rounds or stopped_early(run.spec.evaluation.stop, status.rounds) is not None:
+        return status.model_copy(
+            update={"stage": None, "attempt": 1, "first_attempt": 1, "stage_started": None, "retry_at": None}
+        )
+    return _at(status, first(run.spec, status.round + 1), now)
+
+
+def _at(status: EvolutionRunStatus, place: Place, now: datetime) -> EvolutionRunStatus:
+    update: dict[str, object] = {
+        "round": place.round,
+        "stage": place.stage,
+        "attempt": 1,
+        "first_attempt": 1,
+        "stage_started": None,
+        "retry_at": None,
+    }
+    if place.round > status.rounds[-1].round:
+        update["rounds"] = (*status.rounds, RoundStatus(round=place.round, started=now))
+    return status.model_copy(update=update)
+
+
+def _outdated(family: Family, run: EvolutionRun) -> list[Child]:
+    """Strays, and children of rounds that the stored status has left behind."""
+    return [c for c in family.children if c.place is None or c.place.round < run.status.round]
+
+
+def _stopped(family: Family, run: EvolutionRun) -> Steps:
+    """Nothing holds a pod any more."""
+    outdated = _outdated(family, run)
+    doomed = [c for c in family.children if (c.alive or c in outdated) and not c.terminating]
+    return Steps("Stopped", "", delete=tuple(child.ref for child in doomed))
+
+
+def _next_steps(
+    run: EvolutionRun, status: EvolutionRunStatus, family: Family, now: datetime, settings: Settings
+) -> tuple[EvolutionRunStatus, Steps]:
+    """What the attempt under way needs now: its server, its work, or patience."""
+    assert status.stage is not None
+    place, attempt = Place(status.round, status.stage), status.attempt
+    work, server = (family.find(place, attempt, role) for role in ("work", "server"))
+    resting = status.retry_at is not None and now < status.retry_at
+    blocking = [c for c in family.children if (c.alive or c.place is None) and c not in (work, server)]
+    # A failed attempt's pods may end by themselves, and stay readable, until the next attempt needs their place.
+    doomed = [c for c in blocking if not (resting and c.finished)]
+    doomed += [c for c in _outdated(family, run) if c not in doomed]
+    delete = tuple(child.ref for child in doomed if not child.terminating)
+    where = _where(run.spec, status)
+
+    def waiting(reason: str, message: str, requeue_s: float | None = None) -> tuple[EvolutionRunStatus, Steps]:
+        return status, Steps(reason, message, delete=delete, requeue_after_s=requeue_s)
+
+    verdict = work.verdict() if work is not None else None
+    if work is not None and verdict is not None:
+        if verdict.state == "Terminating":
+            return waiting("WaitingForDeletion", f"{where}: waiting for {work.title} to go")
+        if verdict.state == "Queued":
+            status = status.model_copy(update={"stage_started": None})
+            return waiting("Queued", f"{where}: {verdict.message}")
+        if status.stage_started is None:
+            status = status.model_copy(update={"stage_started": verdict.started or now})
+        if server is not None or not needs_server(run.spec, place.stage):
+            requeue_s = _until_deadline(run.spec, status, verdict, family.verdict(place, attempt, "server"), now)
+            if verdict.reason:
+                return waiting(verdict.reason, f"{where}: {verdict.message}", requeue_s)
+            return waiting("StageRunning", where, requeue_s)
+    elif resting and status.retry_at is not None:
+        said = condition(status, "Progressing")
+        message = said.message if said is not None and said.reason == "Retrying" else f"{where} waits before it starts again"
+        return waiting("Retrying", message, (status.retry_at - now).total_seconds())
+    if blocking or family.orphans:
+        return waiting("WaitingForDeletion", f"{where}: waiting for {named([*blocking, *family.orphans])} to go")
+
+    making = Work(run, place.stage, place.round, attempt, settings)
+    if needs_server(run.spec, place.stage):
+        if server is None:
+            return _making(run, status, making, SERVER.kind, family, where, delete, now)
+        found = server.verdict()
+        if found.state == "Terminating":
+            return waiting("WaitingForDeletion", f"{where}: waiting for {server.title} to go")
+        if found.state != "Running":
+            status = status.model_copy(update={"stage_started": status.stage_started or now})
+            requeue_s = _until_deadline(run.spec, status, None, found, now)
+            return waiting(found.reason or "WaitingForServer", f"{where}: {found.message}", requeue_s)
+        making = Work(run, place.stage, place.round, attempt, settings, server_url=found.url)
+    return _making(run, status, making, WORK[place.stage].kind, family, where, delete, now)
+
+
+def _making(
+    run: EvolutionRun,
+    status: EvolutionRunStatus,
+    making: Work,
+    kind: str,
+    family: Family,
+    where: str,
+    delete: tuple[Ref, ...],
+    now: datetime,
+) -> tuple[EvolutionRunStatus, Steps]:
+    """The child is made, unless something that is not ours has its name."""
+    is_server = kind == SERVER.kind
+    name = making.name(SUFFIX if is_server else "")
+    if (kind, name) in family.taken:
+        message = (
+            f"{where}: {kind} {name} exists and belongs to another run; waiting for it to go, delete it if nothing else will"
+        )
+        return status, Steps("ChildOfAnotherRun", message, delete=delete)
+    child = (SERVER if is_server else WORK[making.stage]).manifest(making)
+    # The clock of a child that is made again starts again; that of work beside its server started with the server.
+    queued = run.spec.scheduling.queue_name is not None and not is_server
+    started = None if queued else status.stage_started if making.server_url is not None else now
+    status = status.model_copy(update={"stage_started": started or (None if queued else now), "retry_at": None})
+    deadline = _deadline(run.spec, None, Verdict("Pending") if is_server else Verdict("Absent"))
+    requeue_s = deadline.seconds if deadline is not None and not queued else None
+    return status, Steps("StageRunning", where, (child,), delete, requeue_s)
+
+
+def _until_deadline(
+    spec: EvolutionRunSpec, status: EvolutionRunStatus, work: Verdict | None, server: Verdict, now: datetime
+) -> float | None:
+    deadline = _deadline(spec, work, server)
+    if deadline is None or status.stage_started is None:
+        return None
+    return max((status.stage_started + timedelta(seconds=deadline.seconds) - now).total_seconds(), 0.0)
+
+
+def _where(spec: EvolutionRunSpec, status: EvolutionRunStatus) -> str:
+    """`train of round 2/4`, with the attempt after the first."""
+    attempt = f", attempt {status.attempt}" if status.attempt > 1 else ""
+    return f"{status.stage} of round {status.round}/{max(spec.rounds, status.round)}{attempt}"
+
+
+def _was_running(before: EvolutionRunStatus, status: EvolutionRunStatus) -> bool:
+    """Whether the stored status already says that this attempt was started."""
+    said = condition(before, "Progressing")
+    same = (before.round, before.stage, before.attempt) == (status.round, status.stage, status.attempt)
+    return (
+        same and said is not None and said.status == "True" and said.reason not in ("Retrying", "WaitingForDeletion", "Resumed")
+    )

@@ -1,0 +1,51 @@
+"""A finished stage's summaries become numbers in its round's record.
+
+The keys are those that the programs write: counts `proposed`, `executed`, `accepted`, `rejected.<reason>`, `easy`,
+`frontier`, `hard`, `probed`; measures `mean_confidence`, `train_loss`, `score`, `seeing`, `blind`. Other keys are
+left alone: they are for the manifests.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from evolution_api.kinds import LABELS, REASONS, Stage
+from evolution_api.layout import checkpoint_prefix
+from evolution_api.results import StageSummary
+from evolution_api.run import RoundStatus
+
+MOST = 2**53
+"""Beyond this no count is believed (and JSON numbers are no longer exact)."""
+
+
+def recorded(record: RoundStatus, stage: Stage, summaries: Sequence[StageSummary], seconds: float) -> RoundStatus:
+    """The round's record with what this stage's pods said. A stage that is recorded again replaces its own numbers."""
+    update: dict[str, Any] = {"seconds": {**record.seconds, stage: round(max(seconds, 0.0), 1)}}
+    if stage == "generate":
+        counts = {key: total(summaries, key) for key in ("proposed", "executed", "accepted")}
+        rejected = {reason: total(summaries, f"rejected.{reason}") for reason in REASONS}
+        update |= counts | {"rejected": {reason: count for reason, count in rejected.items() if count}}
+    if stage in ("probe", "train"):
+        # With signal: training it is the training pass that labels.
+        labels = {label: total(summaries, label) for label in LABELS}
+        if any(labels.values()):
+            update |= labels
+        confidence = mean(summaries, "mean_confidence", weight="probed")
+        if confidence is not None:
+            update["mean_confidence"] = confidence
+    if stage == "train":
+        update["train_loss"] = mean(summaries, "train_loss")
+        update["checkpoint"] = checkpoint_prefix(record.round)
+    if stage == "evaluate":
+        update |= {key: mean(summaries, key) for key in ("score", "seeing", "blind")}
+    return record.model_copy(update=update)
+
+
+def total(summaries: Iterable[StageSummary], key: str) -> int:
+    return sum(min(max(summary.counts.get(key, 0), 0), MOST) for summary in summaries)
+
+
+def mean(summaries: Iterable[StageSummary], key: str, weight: str | None = None) -> float | None:
+    """Mean over the shards that measured it, weighted by the count `weight` where they give it."""
+    pairs = [(s.measures[key], s.counts.get(weight, 1) if weight else 1) for s in summaries if key in s.measures]
+    weights = sum(w for _, w in pairs)
+    return sum(value * w for value, w in pairs) / weights if weights > 0 else None

@@ -1,0 +1,77 @@
+"""The run's status as values: conditions in words, the phase, and the figures that follow from a round's record."""
+
+from datetime import datetime
+from typing import Literal
+
+from evolution_api.layout import checkpoint_prefix
+from evolution_api.run import Best, Condition, ConditionType, EvolutionRun, EvolutionRunStatus, Phase, RoundStatus
+
+TYPES: tuple[ConditionType, ...] = ("Progressing", "Suspended", "Succeeded", "Failed")
+
+
+def condition(status: EvolutionRunStatus, type_: ConditionType) -> Condition | None:
+    return next((c for c in status.conditions if c.type == type_), None)
+
+
+def is_true(status: EvolutionRunStatus, type_: ConditionType) -> bool:
+    found = condition(status, type_)
+    return found is not None and found.status == "True"
+
+
+def has_ended(status: EvolutionRunStatus) -> bool:
+    """After the last stage of the last round; a status without any round has not begun."""
+    return status.stage is None and bool(status.rounds)
+
+
+def with_conditions(
+    status: EvolutionRunStatus,
+    run: EvolutionRun,
+    now: datetime,
+    true: ConditionType | None,
+    reason: str,
+    message: str,
+) -> EvolutionRunStatus:
+    """All four conditions, at most one of them True; the others are False for the same reason.
+
+    A condition's transition time moves only when its status does.
+    """
+    conditions = []
+    for type_ in TYPES:
+        value: Literal["True", "False"] = "True" if type_ == true else "False"
+        before = condition(status, type_)
+        moved = before is None or before.status != value
+        conditions.append(
+            Condition.model_construct(
+                type=type_,
+                status=value,
+                reason=reason,
+                message=message,
+                last_transition_time=now if moved or before is None else before.last_transition_time,
+                observed_generation=run.metadata.generation,
+            )
+        )
+    return status.model_copy(update={"conditions": tuple(conditions), "observed_generation": run.metadata.generation})
+
+
+def with_phase(status: EvolutionRunStatus, run: EvolutionRun, phase: Phase) -> EvolutionRunStatus:
+    progress = f"{status.round}/{max(run.spec.rounds, status.round)}"
+    return status.model_copy(update={"phase": phase, "progress": progress})
+
+
+def with_record(status: EvolutionRunStatus, run: EvolutionRun, record: RoundStatus) -> EvolutionRunStatus:
+    """The record replaces that of the round under way; the run's own figures follow."""
+    before = status.rounds[-1]
+    assert before.round == record.round == status.round
+    update: dict[str, object] = {
+        "rounds": (*status.rounds[:-1], record),
+        "accepted": status.accepted - before.accepted + record.accepted,
+    }
+    labelled = record.easy + record.frontier + record.hard
+    if labelled:
+        update["frontier_percent"] = round(100 * record.frontier / labelled)
+    if record.score is not None:
+        update["score"] = record.score
+        if status.best is None or record.score > status.best.score:
+            made = checkpoint_prefix(record.round) if record.round else run.spec.model.uri
+            update["best"] = Best(round=record.round, score=record.score, checkpoint=made)
+    return status.model_copy(update=update)

@@ -1,0 +1,303 @@
+"""What a child's raw object and its pods say: a verdict. Pure; called by the planner alone.
+
+Every rule about how Jobs, PyTorchJobs and InferenceServices report stands here, and nothing else knows their status.
+Conditions are looked up by type and status, never by position. Termination messages are written by programs that may
+be broken or hostile: they are capped, parsed against a schema, and never used as a path or an instruction.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from evolution_api.results import StageSummary
+from evolution_operator.interface import KubeObject
+
+State = Literal["Absent", "Pending", "Queued", "Running", "Succeeded", "Failed", "Terminating"]
+
+MESSAGE_BYTES = 4096
+"""Kubernetes cuts a termination message here; what is longer was not written by a kubelet."""
+REASON_CHARACTERS = 1000
+"""As much of a program's last words as goes into a condition or an event (events end at 1024)."""
+EXIT_BAD_INPUT = 2
+"""Exit code by which a program says that doing the same again must fail again."""
+EXIT_TERMINATED = 143
+"""128 + SIGTERM: the pod was stopped."""
+CRASHES_UNTIL_FAILED = 3
+"""Restarts of a model server after which its attempt counts as failed."""
+WAITING_IN_TROUBLE = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "CrashLoopBackOff",
+    }
+)
+LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    state: State
+    reason: str = ""
+    """CamelCase."""
+    message: str = ""
+    """In words; a program's own last words where it left some."""
+    started: datetime | None = None
+    finished: datetime | None = None
+    summaries: tuple[StageSummary, ...] = ()
+    """Last words of the pods that succeeded, one per shard."""
+    completed: int = 0
+    """Shards that are committed."""
+    wanted: int = 1
+    """Shards in all."""
+    hopeless: int = 0
+    """Failed pods that say that doing the same again must fail again."""
+    url: str | None = None
+    """Where a ready server answers, inside the cluster."""
+
+
+ABSENT = Verdict("Absent")
+
+
+def pod_is_active(pod: KubeObject) -> bool:
+    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def is_alive(child: KubeObject, pods: Iterable[KubeObject]) -> bool:
+    """Whether the child still holds, or may come to hold, a pod. A service holds some until it is gone."""
+    if any(pod_is_active(pod) for pod in pods):
+        return True
+    return not any(_condition(child, end) is not None for end in ("Complete", "Failed", "Succeeded"))
+
+
+def verdict(child: KubeObject, pods: Iterable[KubeObject]) -> Verdict:
+    """The verdict on `child`, given its own pods."""
+    judged = _JUDGES[child["kind"]](child, tuple(pods))
+    if "deletionTimestamp" in child["metadata"] and judged.state != "Succeeded":
+        # What it committed is a fact; a failure may only be its deletion, seen from inside.
+        return replace(judged, state="Terminating")
+    return judged
+
+
+def _job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
+    """Finished only by condition Complete or Failed: SuccessCriteriaMet and FailureTarget announce it while pods still run."""
+    status = job.get("status", {})
+    wanted = job["spec"].get("completions", 1)
+    indexed = job["spec"].get("completionMode") == "Indexed"
+    started = _time(status.get("startTime"))
+    if _condition(job, "Complete") is not None:
+        heard = _summaries(pods)
+        facts = Verdict("Succeeded", started=started, summaries=heard, completed=wanted, wanted=wanted)
+        return _finished(replace(facts, finished=_time(status.get("completionTime"))), unheard=wanted - len(heard))
+    failed = _condition(job, "Failed")
+    if failed is not None:
+        completed = len(_indexes(status.get("completedIndexes", ""))) if indexed else 0
+        reason, message, hopeless = _blame(pods, failed)
+        return Verdict(
+            "Failed",
+            reason,
+            message,
+            started=started,
+            finished=_time(failed.get("lastTransitionTime")),
+            summaries=_summaries(pods),
+            completed=completed,
+            wanted=wanted,
+            hopeless=hopeless,
+        )
+    if job["spec"].get("suspend"):
+        return Verdict("Queued", "Queued", _queue_message(job), wanted=wanted)
+    return replace(_under_way(pods), started=started, wanted=wanted)
+
+
+def _pytorch_job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
+    """Failed=True wins over Succeeded=True; Restarting=True means nothing on a finished job."""
+    status = job.get("status", {})
+    started = _time(status.get("startTime"))
+    failed = _condition(job, "Failed")
+    if failed is not None:
+        reason, message, hopeless = _blame(pods, failed)
+        finished = _time(status.get("completionTime")) or _time(failed.get("lastTransitionTime"))
+        return Verdict("Failed", reason, message, started=started, finished=finished, hopeless=hopeless)
+    if _condition(job, "Succeeded") is not None:
+        leaders = tuple(pod for pod in pods if _is_leader(pod))
+        heard = _summaries(leaders)
+        facts = Verdict("Succeeded", started=started, summaries=heard, completed=1)
+        return _finished(replace(facts, finished=_time(status.get("completionTime"))), unheard=1 - len(heard))
+    if job["spec"].get("runPolicy", {}).get("suspend") or _condition(job, "Suspended") is not None:
+        return Verdict("Queued", "Queued", _queue_message(job))
+    return replace(_under_way(pods), started=started)
+
+
+def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
+    """Running means ready to answer. A service never ends by itself; its pods tell what its status does not.
+
+    Its `observedGeneration` is the Deployment's and `modelStatus` sees one pod only, so neither is asked.
+    """
+    url = service.get("status", {}).get("address", {}).get("url")
+    if _condition(service, "Ready") is not None and url:
+        return Verdict("Running", url=url)
+    ends = [(pod, _terminated(pod)) for pod in pods]
+    for pod, end in ends:
+        if end is not None and _cannot_be_mended(end):
+            return Verdict("Failed", "ServerFailed", _last_words(pod, end), hopeless=1)
+        if end is not None and _restarts(pod) >= CRASHES_UNTIL_FAILED:
+            return Verdict("Failed", "ServerFailed", _last_words(pod, end))
+    for pod, end in ends:
+        if end is not None and not pod_is_active(pod):
+            return Verdict("Failed", "ServerFailed", _last_words(pod, end))
+    trouble = _trouble(pods)
+    return Verdict("Pending", trouble[0] if trouble else "", trouble[1] if trouble else "the model server is not ready")
+
+
+_JUDGES = {"Job": _job, "PyTorchJob": _pytorch_job, "InferenceService": _inference_service}
+
+
+def _finished(success: Verdict, *, unheard: int) -> Verdict:
+    """A success whose words nobody heard is a failure: doing it again only repeats the words, since the work is committed."""
+    if unheard <= 0:
+        return success
+    return replace(
+        success,
+        state="Failed",
+        reason="SummaryMissing",
+        message=f"it succeeded, but {unheard} of {success.wanted} pods are gone or left no readable termination message",
+    )
+
+
+def _under_way(pods: tuple[KubeObject, ...]) -> Verdict:
+    trouble = _trouble(pods)
+    if trouble is not None:
+        return Verdict("Pending", *trouble)
+    running = any(pod.get("status", {}).get("phase") in ("Running", "Succeeded", "Failed") for pod in pods)
+    return Verdict("Running" if running else "Pending")
+
+
+def _condition(child: KubeObject, type_: str) -> KubeObject | None:
+    """The condition of that type, if it is True."""
+    for condition in child.get("status", {}).get("conditions") or ():
+        if condition.get("type") == type_ and condition.get("status") == "True":
+            return dict(condition)
+    return None
+
+
+def _queue_message(job: KubeObject) -> str:
+    queue = job["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name", "")
+    return f"{job['kind']} {job['metadata']['name']} waits in queue {queue}".rstrip() if queue else "it is suspended"
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _indexes(text: str) -> set[int]:
+    """`1,3-5` -> {1, 3, 4, 5}; what the Job controller writes."""
+    found: set[int] = set()
+    for piece in filter(None, text.split(",")):
+        first, _, last = piece.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _is_leader(pod: KubeObject) -> bool:
+    labels = pod["metadata"].get("labels", {})
+    return labels.get("training.kubeflow.org/replica-type", "master").lower() == "master"
+
+
+def _terminated(pod: KubeObject) -> KubeObject | None:
+    """How the first container ended, now or the last time."""
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        for state in (container.get("state"), container.get("lastState")):
+            if state and state.get("terminated"):
+                return dict(state["terminated"])
+    return None
+
+
+def _restarts(pod: KubeObject) -> int:
+    return sum(c.get("restartCount", 0) for c in pod.get("status", {}).get("containerStatuses") or ())
+
+
+def summary_of(end: KubeObject) -> StageSummary | None:
+    """The StageSummary in a terminated container's message; None where there is none that fits the schema."""
+    message = end.get("message") or ""
+    if len(message.encode(errors="replace")) > MESSAGE_BYTES:
+        return None
+    try:
+        return StageSummary.model_validate_json(message, strict=True)
+    except ValidationError:
+        return None
+
+
+def _summaries(pods: tuple[KubeObject, ...]) -> tuple[StageSummary, ...]:
+    """One summary per shard, in the order of the shards, of the pods that ended well."""
+    by_index: dict[int, StageSummary] = {}
+    for pod in pods:
+        end = _terminated(pod)
+        if pod.get("status", {}).get("phase") != "Succeeded" or end is None:
+            continue
+        summary = summary_of(end)
+        if summary is not None:
+            by_index[_shard(pod)] = summary
+    return tuple(by_index[index] for index in sorted(by_index))
+
+
+def _shard(pod: KubeObject) -> int:
+    meta = pod["metadata"]
+    text = meta.get("labels", {}).get(LABEL_INDEX) or meta.get("annotations", {}).get(LABEL_INDEX) or "0"
+    return int(text)
+
+
+def _cannot_be_mended(end: KubeObject) -> bool:
+    summary = summary_of(end)
+    return end.get("exitCode") == EXIT_BAD_INPUT or (summary is not None and not summary.retryable)
+
+
+def _blame(pods: tuple[KubeObject, ...], condition: KubeObject) -> tuple[str, str, int]:
+    """Reason, message and the number of hopeless pods, from the failed pods where there are any, else from the condition."""
+    failed = [(pod, _terminated(pod)) for pod in pods if pod.get("status", {}).get("phase") == "Failed"]
+    ends = sorted(((pod, end) for pod, end in failed if end is not None), key=lambda pair: _shard(pair[0]))
+    if not ends:
+        words = [plain(pod["status"].get("message") or pod["status"].get("reason") or "") for pod, _ in failed]
+        message = next(filter(None, words), "") or plain(condition.get("message") or "it failed and left no pod to ask")
+        return condition.get("reason") or "Failed", message, 0
+    # A pod that was only stopped because another one failed is not the one to blame.
+    hopeless = [pair for pair in ends if _cannot_be_mended(pair[1])]
+    culprit, end = next(iter(hopeless or [pair for pair in ends if pair[1].get("exitCode") != EXIT_TERMINATED] or ends))
+    reason = "OOMKilled" if end.get("reason") == "OOMKilled" else "PodFailed"
+    return reason, _last_words(culprit, end), len(hopeless)
+
+
+def _last_words(pod: KubeObject, end: KubeObject) -> str:
+    summary = summary_of(end)
+    words = summary.error if summary is not None else end.get("message")
+    why = f"exit code {end.get('exitCode')}"
+    if end.get("reason") not in (None, "", "Error", "Completed"):
+        why += f", {end['reason']}"
+    name = pod["metadata"]["name"]
+    return plain(f"{words} (pod {name}, {why})" if words else f"pod {name} ended with {why}")
+
+
+def plain(text: str) -> str:
+    """Text of an untrusted program, fit for a condition: printable, one line, capped."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= REASON_CHARACTERS else line[: REASON_CHARACTERS - 3] + "..."
+
+
+def _trouble(pods: tuple[KubeObject, ...]) -> tuple[str, str] | None:
+    """Why a pod cannot start, where it says so."""
+    for pod in pods:
+        status: dict[str, Any] = pod.get("status", {})
+        name = pod["metadata"]["name"]
+        for container in status.get("containerStatuses") or ():
+            waiting = container.get("state", {}).get("waiting") or {}
+            if waiting.get("reason") in WAITING_IN_TROUBLE:
+                return waiting["reason"], plain(f"pod {name}: {waiting.get('message') or waiting['reason']}")
+        for condition in status.get("conditions") or ():
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+                return condition.get("reason") or "Unschedulable", plain(f"pod {name}: {condition.get('message', '')}")
+    return None
