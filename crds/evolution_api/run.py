@@ -41,18 +41,38 @@ class Ruled(Resource):
         return self
 
 
-class EnvVar(Resource):
+Quantity = Annotated[str, Field(max_length=64)]
+"""A Kubernetes quantity: "4", 500m, 16Gi."""
+
+
+class EnvVar(Ruled):
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)
     """Name of the variable; names that start with EVOLUTION_ are the operator's."""
     value: str = Field(max_length=4096)
     """Its value."""
 
+    rules = (
+        Rule(
+            "!self.name.startsWith('EVOLUTION_')",
+            lambda v: not v.name.startswith("EVOLUTION_"),
+            "variables whose names start with EVOLUTION_ are the operator's own; choose another name",
+        ),
+    )
 
-class ResourceAmounts(Resource):
-    requests: dict[str, str] = Field(default={}, max_length=16)
+
+class ResourceAmounts(Ruled):
+    requests: dict[str, Quantity] = Field(default={}, max_length=16)
     """Kubernetes resource requests, e.g. cpu: "4", memory: 16Gi."""
-    limits: dict[str, str] = Field(default={}, max_length=16)
+    limits: dict[str, Quantity] = Field(default={}, max_length=16)
     """Kubernetes resource limits; accelerators are set by the operator and cannot be named here."""
+
+    rules = (
+        Rule(
+            "!self.requests.exists(name, name.contains('/')) && !self.limits.exists(name, name.contains('/'))",
+            lambda r: not any("/" in name for name in (*r.requests, *r.limits)),
+            "accelerators and other extended resources are set by the operator from scheduling.accelerator; leave them out here",
+        ),
+    )
 
 
 class Pod(Resource):
@@ -67,6 +87,8 @@ class Pod(Resource):
 
 
 class Model(Resource):
+    """The solver's base model; the frozen proposer is the same unless it names another."""
+
     uri: str = Field(pattern=r"^(hf|s3|file)://.+", max_length=1024, json_schema_extra=IMMUTABLE)
     """The base model: hf://owner/name, s3://bucket/prefix or file:///folder (Hugging Face layout with processor)."""
     revision: str | None = Field(default=None, max_length=128, json_schema_extra=IMMUTABLE)
@@ -95,6 +117,8 @@ class Procedural(Resource):
 
 
 class Scenes(Ruled):
+    """Where the scenes come from, and which of their frames are seen."""
+
     uri: str | None = Field(default=None, pattern=r"^(s3|file)://.+", max_length=1024)
     """Prepared scenes: a folder or prefix that `evolution prepare` wrote."""
     procedural: Procedural | None = None
@@ -184,6 +208,8 @@ class Proposer(Ruled):
 
 
 class Filters(Resource):
+    """What a checked question must hold beyond having an answer."""
+
     min_visible_ratio: float = Field(default=0.1, ge=0, le=1)
     """An object counts as visible in a frame from this visible share on."""
     drop_blind: bool = True
@@ -202,6 +228,8 @@ class Sandbox(Resource):
 
 
 class Generation(Ruled):
+    """How questions are written and checked."""
+
     proposer: Proposer = Field(default=Proposer(grammar=Grammar()), json_schema_extra=IMMUTABLE)
     """Who writes the questions."""
     questions_per_scene: int = Field(default=15, ge=1, le=200)
@@ -228,6 +256,8 @@ class Generation(Ruled):
 
 
 class Difficulty(Ruled):
+    """What makes a question easy, frontier or hard for the solver."""
+
     signal: Literal["probe", "training"] = Field(default="probe", json_schema_extra=IMMUTABLE)
     """`probe` asks a model server before training; `training` reads the confidence from the training pass itself."""
     rule: Literal["paper", "seeing"] = Field(default="paper", json_schema_extra=IMMUTABLE)
@@ -253,6 +283,8 @@ class Difficulty(Ruled):
 
 
 class Probe(Resource):
+    """How the solver is asked for its confidence before training."""
+
     replicas: int = Field(default=1, ge=1, le=64)
     """Replicas of the solver's InferenceService."""
     parallelism: int = Field(default=4, ge=1, le=1000)
@@ -264,6 +296,8 @@ class Probe(Resource):
 
 
 class DeepSpeed(Resource):
+    """How DeepSpeed splits and offloads what training holds in memory."""
+
     zero_stage: Literal[0, 1, 2, 3] = 2
     """What is split over the processes: nothing, optimiser state, gradients too, parameters too."""
     offload_optimizer: bool = False
@@ -273,6 +307,8 @@ class DeepSpeed(Resource):
 
 
 class Training(Ruled):
+    """How the solver learns from a round's questions."""
+
     method: Literal["sft"] = Field(default="sft", json_schema_extra=IMMUTABLE)
     """Supervised fine-tuning on the program-verified answers."""
     steps: int = Field(default=100, ge=1, le=1_000_000, json_schema_extra=IMMUTABLE)
@@ -316,6 +352,8 @@ class Training(Ruled):
 
 
 class Heldout(Resource):
+    """The fixed questions that no round trains on."""
+
     scenes: int = Field(default=50, ge=1, le=10_000, json_schema_extra=IMMUTABLE)
     """Scenes kept from training."""
     questions_per_kind: int = Field(default=100, ge=1, le=10_000, json_schema_extra=IMMUTABLE)
@@ -330,6 +368,8 @@ class Stop(Resource):
 
 
 class Evaluation(Resource):
+    """How a checkpoint is scored, and when the run ends early."""
+
     every: int = Field(default=1, ge=1, le=100)
     """Evaluate every n-th round; the base model and the last round always are."""
     heldout: Heldout = Heldout()
@@ -339,6 +379,8 @@ class Evaluation(Resource):
 
 
 class Storage(Resource):
+    """Where shards, checkpoints and metrics are kept."""
+
     uri: str = Field(pattern=r"^(s3|file)://.+", max_length=1024, json_schema_extra=IMMUTABLE)
     """Where everything is kept: s3://bucket/prefix, or file:///folder."""
     endpoint: str | None = Field(default=None, pattern=r"^https?://.+", max_length=1024)
@@ -352,27 +394,34 @@ class Storage(Resource):
 
 
 class Toleration(Resource):
-    key: str | None = None
+    key: str | None = Field(default=None, max_length=317)
     """Taint key; None with operator Exists matches all."""
     operator: Literal["Equal", "Exists"] = "Equal"
-    value: str | None = None
+    """Whether the taint's value must equal `value`, or the taint only has to exist."""
+    value: str | None = Field(default=None, max_length=63)
+    """Taint value; None with operator Exists."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect that is tolerated; None means all."""
 
 
 class Scheduling(Resource):
+    """Where pods may run, and what they wait for."""
+
     accelerator: str = Field(default="nvidia.com/gpu", pattern=r"^(none|[a-z0-9.-]+/[A-Za-z0-9._-]+)$", max_length=128)
     """Resource name of the accelerator that every pod with a model in it asks for; `none` runs on CPUs."""
     queue_name: str | None = Field(default=None, max_length=63)
     """Kueue LocalQueue."""
     priority_class_name: str | None = Field(default=None, max_length=253)
     """PriorityClass of every pod."""
-    node_selector: dict[str, str] = Field(default={}, max_length=32)
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(default={}, max_length=32)
     """Labels that a node must have."""
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
     """Taints that pods tolerate."""
 
 
 class Retry(Ruled):
+    """What happens when a stage fails."""
+
     limit: int = Field(default=3, ge=0, le=100)
     """Further attempts of a stage that failed."""
     backoff_seconds: int = Field(default=10, ge=0, le=86_400)
@@ -423,12 +472,20 @@ ConditionType = Literal["Progressing", "Suspended", "Succeeded", "Failed"]
 
 
 class Condition(Resource):
+    """One aspect of the run's state, as Kubernetes' conditions are."""
+
     type: ConditionType
+    """Progressing, Suspended, Succeeded or Failed."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
     reason: str = Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)
+    """Why, in one CamelCase word."""
     message: str = Field(default="", max_length=32_768)
+    """Why, in words, and what to do where there is something to do."""
     last_transition_time: datetime
+    """When `status` last changed."""
     observed_generation: int = Field(default=0, ge=0)
+    """Generation of the spec that the condition speaks of."""
 
 
 class RoundStatus(Resource):
@@ -465,13 +522,20 @@ class RoundStatus(Resource):
     seconds: dict[Stage, float] = {}
     """Time that the successful attempt of each stage took, seconds."""
     started: datetime | None = None
+    """When the round's first stage was due."""
     finished: datetime | None = None
+    """When its last stage had succeeded."""
 
 
 class Best(Resource):
+    """The round with the best held-out score; 0 is the base model."""
+
     round: int
+    """Its number."""
     score: float
+    """Its held-out macro score."""
     checkpoint: str
+    """Key of its checkpoint below the run's storage prefix; the model's URI for the base model."""
 
 
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed", "Deleting"]
@@ -499,7 +563,9 @@ class EvolutionRunStatus(Resource):
     resumed: str | None = None
     """Value of the resume annotation that was last acted on."""
     conditions: tuple[Condition, ...] = Field(default=(), max_length=8)
+    """What holds, with reasons in words; programs read these."""
     rounds: tuple[RoundStatus, ...] = Field(default=(), max_length=101)
+    """One record a round, from round 0 on."""
     best: Best | None = None
     """Best evaluated round by held-out score."""
     accepted: int = 0

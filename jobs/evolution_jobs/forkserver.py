@@ -48,9 +48,12 @@ class Step(NamedTuple):
 STEPS = (
     Step(
         (
-            "numpy",
-            "pyarrow.parquet",
-            "PIL.Image",
+            "numpy.random",
+            "pyarrow.dataset",
+            "pandas",  # pyarrow looks for it as soon as it makes a list of a column
+            "pyarrow.pandas_compat",
+            "PIL.JpegImagePlugin",
+            "PIL.PngImagePlugin",
             "evolution_jobs.storage.store",
             "evolution_jobs.storage.manifests",
             "evolution_jobs.storage.tables",
@@ -58,20 +61,20 @@ STEPS = (
         frozenset({"evolution_jobs.cleanup"}),
     ),
     Step(("pydantic_monty", "open3d"), frozenset({"evolution_jobs.prepare"})),
-    Step(("torch", "httpx"), frozenset()),
+    Step(("torch",), frozenset()),
     Step(
         (
-            "torch.distributed",
             "transformers.models.qwen3_vl.modeling_qwen3_vl",
             "transformers.models.qwen3_vl.processing_qwen3_vl",
             "transformers.models.qwen3_vl.video_processing_qwen3_vl",
             "transformers.models.qwen2_vl.image_processing_qwen2_vl",
             "transformers.models.auto.processing_auto",
         ),
-        frozenset({"evolution_jobs.generate", "evolution_jobs.evaluate", "evolution_jobs.probe"}),
+        frozenset({"evolution_jobs.evaluate"}),
     ),
-    Step(("deepspeed", "torch.distributed.launcher.api"), frozenset({"evolution_jobs.train"})),
-    Step(("kserve",), frozenset({"evolution_jobs.serve"})),
+    Step(("httpx", "httpcore", "anyio._backends._asyncio"), frozenset({"evolution_jobs.generate", "evolution_jobs.probe"})),
+    Step(("kserve", "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl"), frozenset({"evolution_jobs.serve"})),
+    Step(("deepspeed", "torch.distributed.launcher.api", "evolution_jobs.train.loop"), frozenset({"evolution_jobs.train"})),
 )
 """In the order in which a run's stages need them: the first program runs while the rest is still being imported."""
 

@@ -19,7 +19,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evolution_api.jobs import StageInput, shard_from_environment
@@ -28,7 +28,7 @@ from evolution_api.layout import ENV_PROPOSER_KEY, ENV_PROPOSER_URL, manifest_ke
 from evolution_api.question import Proposal, Question, Rejection
 from evolution_api.results import Manifest, ProbeResult, StageSummary
 from evolution_api.run import Endpoint, Inline, Serving
-from evolution_api.scene import Scene, ScenePlan
+from evolution_api.scene import Scene
 from evolution_jobs.prepared import read_plan
 from evolution_jobs.program import BadInputError, log, progress, run
 from evolution_jobs.proposers.feedback import Cell, Tally, tally
@@ -61,6 +61,10 @@ class Past:
         return tally(
             ((r.question.kind, r.question.level), r.label) for rs in self.last.values() for r in rs if r.label is not None
         )
+
+
+class ProposerFailedError(RuntimeError):
+    """No scene could be asked, through no fault of the scenes; a later attempt may do better."""
 
 
 class CountingSandbox(Sandbox):
@@ -123,19 +127,11 @@ def served(settings: Serving) -> Speaker:
 
 
 def generate(job: StageInput, shard: int, store: Store, proposer: Proposer) -> Manifest:
-    """Ask every scene of `shard` and commit what came of it.
-
-    Raises BadInputError where the shard has scenes and none can be used.
-    """
+    """Ask every scene of `shard` and commit what came of it; raises as `Asking.run`."""
     plan = read_plan(store, job)
     mine = plan.train[shard :: job.spec.generation.shards]
-    sandbox = CountingSandbox(job.spec.generation.sandbox)
-    tasks = asyncio.run(ask_all(job, plan, mine, read_past(store, job, shard), sandbox, proposer))
-    if mine and not tasks:
-        raise BadInputError(
-            f"shard {shard}: none of its {len(mine)} scenes can be used; the lines above say why of each. "
-            f"Mend the scenes at {plan.root_uri} or lower generation.shards"
-        )
+    asking = Asking(job, SceneLibrary(plan.root_uri, job.spec.storage.endpoint), read_past(store, job, shard), proposer)
+    tasks = asyncio.run(asking.run(mine))
     accepted = [question for task in tasks for question in task.accepted]
     rejected = [rejection for task in tasks for rejection in task.rejected]
     stem = part(job.round, "generate", shard)
@@ -147,13 +143,95 @@ def generate(job: StageInput, shard: int, store: Store, proposer: Proposer) -> M
         "scenes": len(tasks),
         "skipped_scenes": len(mine) - len(tasks),
         "proposed": sum(task.proposed for task in tasks),
-        "executed": sandbox.executed,
+        "executed": asking.sandbox.executed,
         "accepted": len(accepted),
         **Counter(f"rejected.{rejection.reason}" for rejection in rejected),
         **Counter(f"kind.{question.kind}" for question in accepted),
         **proposer.counts(),
     }
     return commit(store, job, files, shard=shard, counts=counts)
+
+
+class Asking:
+    """Takes the scenes of a shard through the proposer, as many at once as it can work on."""
+
+    def __init__(self, job: StageInput, library: SceneLibrary, past: Past, proposer: Proposer) -> None:
+        self.job, self.library, self.past, self.proposer = job, library, past, proposer
+        self.sandbox = CountingSandbox(job.spec.generation.sandbox)
+        self.shard_labels = past.labels
+
+    async def run(self, ids: Sequence[str]) -> list[SceneTask]:
+        """The tasks of the scenes that could be asked, in the order of `ids`.
+
+        Raises BadInputError where there are scenes and none can be read, ProposerFailedError where it failed on all that can.
+        """
+        left = iter(ids)
+        tasks: dict[str, SceneTask] = {}
+        failed: list[str] = []
+        tried = 0
+
+        async def worker() -> None:
+            nonlocal tried
+            for scene_id in left:
+                try:
+                    task = self._open(scene_id)
+                    await self.proposer.ask(task)
+                    task.images = ()  # the results of a shard stay, its frames would fill the memory
+                    tasks[scene_id] = task
+                except SceneError as error:
+                    log.warning("scene %s is skipped: %s", scene_id, error)
+                except SceneFailedError as error:
+                    failed.append(scene_id)
+                    log.warning("scene %s is skipped: the proposer failed on it: %s", scene_id, error)
+                tried += 1
+                progress(tried, len(ids), "scenes", accepted=sum(len(task.accepted) for task in tasks.values()))
+
+        await asyncio.gather(*(worker() for _ in range(min(self.proposer.scenes_at_once, len(ids)))))
+        if failed and not tasks:
+            raise ProposerFailedError(f"the proposer failed on all {len(failed)} readable scenes; the log says why of each")
+        if ids and not tasks:
+            raise BadInputError(
+                f"none of the shard's {len(ids)} scenes can be used; the log says why of each. "
+                f"Mend the scenes at {self.library.root_uri}, or lower generation.shards so that a shard has more of them"
+            )
+        return [tasks[scene_id] for scene_id in ids if scene_id in tasks]
+
+    def _open(self, scene_id: str) -> SceneTask:
+        """Raises SceneError where the scene, or one of the frames that the solver will see, cannot be read."""
+        spec = self.job.spec
+        scene = reduce(self.library.scene(scene_id), spec.scenes.frames_per_scene, spec.scenes.frame_sampling)
+
+        def judge(proposal: Proposal) -> Question | Rejection:
+            result = check(
+                proposal,
+                scene,
+                sandbox=self.sandbox,
+                filters=spec.generation.filters,
+                round_=self.job.round,
+                proposer=self.proposer.name,
+                accepted_ids=self.past.questions,
+            )
+            if isinstance(result, Question):
+                self.past.questions.add(result.id)
+            return result
+
+        return SceneTask(
+            scene=scene,
+            images=[self.library.image(scene_id, frame) for frame in scene.frames],
+            wanted=spec.generation.questions_per_scene,
+            last=self.past.last.get(scene_id, []),
+            shard=self.shard_labels,
+            rng=random.Random(scene_seed(spec.seed, self.job.round, scene_id)),  # noqa: S311 - repeatable, not secret
+            round=self.job.round,
+            proposer=self.proposer.name,
+            judge=judge,
+            known=self.past.questions,
+        )
+
+
+def scene_seed(seed: int, round_: int, scene_id: str) -> int:
+    """Independent of shards, order and attempts, so that a scene is asked the same wherever it is asked."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{round_}/{scene_id}".encode()).digest()[:8])
 
 
 def read_past(store: Store, job: StageInput, shard: int) -> Past:
@@ -179,77 +257,6 @@ def read_labels(store: Store, job: StageInput, shard: int) -> dict[str, Label]:
         return {}
     results = from_parquet(read_file(store, manifest, f"{part(job.round - 1, 'probe', shard)}.parquet"), ProbeResult)
     return {result.question: result.label for result in results}
-
-
-async def ask_all(
-    job: StageInput, plan: ScenePlan, ids: Sequence[str], past: Past, sandbox: Sandbox, proposer: Proposer
-) -> list[SceneTask]:
-    """The tasks of the scenes that could be asked, in the order of `ids`; as many at once as the proposer takes."""
-    library = SceneLibrary(plan.root_uri, job.spec.storage.endpoint)
-    shard_labels = past.labels
-    queue: Iterator[tuple[int, str]] = iter(enumerate(ids))
-    finished: dict[int, SceneTask] = {}
-    tried = 0
-
-    async def worker() -> None:
-        nonlocal tried
-        for position, scene_id in queue:
-            try:
-                task = open_task(job, library, scene_id, past, shard_labels, sandbox, proposer)
-                await proposer.ask(task)
-                finished[position] = task
-            except (SceneError, SceneFailedError) as error:
-                log.warning("scene %s is skipped: %s", scene_id, error)
-            tried += 1
-            progress(tried, len(ids), "scenes", accepted=sum(len(t.accepted) for t in finished.values()))
-
-    await asyncio.gather(*(worker() for _ in range(min(proposer.scenes_at_once, len(ids)))))
-    return [finished[position] for position in sorted(finished)]
-
-
-def open_task(
-    job: StageInput,
-    library: SceneLibrary,
-    scene_id: str,
-    past: Past,
-    shard_labels: dict[Cell, Tally],
-    sandbox: Sandbox,
-    proposer: Proposer,
-) -> SceneTask:
-    """Raises SceneError where the scene, or one of the frames that the solver will see, cannot be read."""
-    spec = job.spec
-    scene = reduce(library.scene(scene_id), spec.scenes.frames_per_scene, spec.scenes.frame_sampling)
-
-    def judge(proposal: Proposal) -> Question | Rejection:
-        result = check(
-            proposal,
-            scene,
-            sandbox=sandbox,
-            filters=spec.generation.filters,
-            round_=job.round,
-            proposer=proposer.name,
-            accepted_ids=past.questions,
-        )
-        if isinstance(result, Question):
-            past.questions.add(result.id)
-        return result
-
-    return SceneTask(
-        scene=scene,
-        images=[library.image(scene_id, frame) for frame in scene.frames],
-        wanted=spec.generation.questions_per_scene,
-        last=past.last.get(scene_id, []),
-        shard=shard_labels,
-        rng=random.Random(scene_seed(spec.seed, job.round, scene_id)),  # noqa: S311 - repeatable, not secret
-        round=job.round,
-        proposer=proposer.name,
-        judge=judge,
-    )
-
-
-def scene_seed(seed: int, round_: int, scene_id: str) -> int:
-    """Independent of shards, order and attempts, so that a scene is asked the same wherever it is asked."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{round_}/{scene_id}".encode()).digest()[:8])
 
 
 if __name__ == "__main__":

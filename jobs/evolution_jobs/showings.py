@@ -6,7 +6,7 @@ scene that borrows them, and are computed once for both. Called by the probe and
 nor servers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from PIL.Image import Image
@@ -38,16 +38,16 @@ def everything(questions: Sequence[Question], *, elsewhere_too: bool) -> list[As
     return asked + [Asked(i, False) for i in range(len(questions))] if elsewhere_too else asked
 
 
-def showings(asked: Iterable[Asked], questions: Sequence[Question], scene_ids: Sequence[str]) -> list[Showing]:
+def showings(asked: Sequence[Asked], questions: Sequence[Question], scene_ids: Sequence[str]) -> list[Showing]:
     """Group `asked` by the frames shown, in order of first use, at most MAX_QUESTIONS each.
 
     `scene_ids` are the scenes that may stand in for one another, in the order of the plan.
     """
+    lender = {scene: elsewhere(scene_ids, scene) for scene in {questions[a.question].scene for a in asked if not a.own}}
     by_frames: dict[str, list[Asked]] = {}
-    stand_in = {scene: elsewhere(scene_ids, scene) for scene in dict.fromkeys(q.scene for q in questions) if scene in scene_ids}
-    for ask in asked:
-        scene = questions[ask.question].scene
-        by_frames.setdefault(scene if ask.own else stand_in[scene], []).append(ask)
+    for a in asked:
+        scene = questions[a.question].scene
+        by_frames.setdefault(scene if a.own else lender[scene], []).append(a)
     return [
         Showing(scene, tuple(group[start : start + MAX_QUESTIONS]))
         for scene, group in by_frames.items()

@@ -56,7 +56,7 @@ from evolution_operator.records import recorded
 from evolution_operator.rounds import START, Place, after, first
 from evolution_operator.status import condition, has_ended, is_true, with_conditions, with_phase, with_record
 from evolution_operator.stop_rule import stopped_early
-from evolution_operator.verdicts import Verdict
+from evolution_operator.verdicts import ABSENT, Verdict
 
 WAY_ON = "mend it and resume the run: kubectl annotate --overwrite evolutionrun NAME " + ANNOTATION_RESUME + "=$(date +%s)"
 
@@ -163,7 +163,7 @@ def _advanced(
             status = _passed(run, status, now)
             continue
         server = family.verdict(place, status.attempt, "server")
-        failure = _failure(run, status, verdicts.get(status.attempt), server, now)
+        failure = _failure(run, status, verdicts.get(status.attempt, ABSENT), server, now)
         if failure is None:
             break
         lost = failure.wanted - failure.completed
@@ -178,25 +178,21 @@ def _advanced(
     return status, events
 
 
-def _failure(
-    run: EvolutionRun, status: EvolutionRunStatus, work: Verdict | None, server: Verdict, now: datetime
-) -> Verdict | None:
+def _failure(run: EvolutionRun, status: EvolutionRunStatus, work: Verdict, server: Verdict, now: datetime) -> Verdict | None:
     """Why the attempt under way has failed; None while it may still succeed."""
-    if work is not None and work.state == "Failed":
+    if work.state == "Failed":
         return work
     if run.spec.suspend:
         return None
     if server.state == "Failed":
         return server
-    started = status.stage_started or (work.started if work is not None else None)
-    if started is None or (work is not None and work.state in ("Queued", "Terminating")):
+    started = status.stage_started or work.started
+    if started is None or work.state in ("Queued", "Terminating"):
         return None
     deadline = _deadline(run.spec, work, server)
     if deadline is None or now < started + timedelta(seconds=deadline.seconds):
         return None
-    return Verdict(
-        "Failed", deadline.reason, f"{deadline.message}: {server.message or (work.message if work else '')}".rstrip(": ")
-    )
+    return Verdict("Failed", deadline.reason, f"{deadline.message}: {server.message or work.message}".rstrip(": "))
 
 
 @dataclass(frozen=True)
@@ -206,13 +202,13 @@ class _Deadline:
     message: str
 
 
-def _deadline(spec: EvolutionRunSpec, work: Verdict | None, server: Verdict) -> _Deadline | None:
+def _deadline(spec: EvolutionRunSpec, work: Verdict, server: Verdict) -> _Deadline | None:
     """The nearest time limit of the attempt under way, counted from its start."""
     limits = []
     if spec.retry.stage_timeout_seconds is not None:
         limit = spec.retry.stage_timeout_seconds
         limits.append(_Deadline(limit, "DeadlineExceeded", f"not done within retry.stageTimeoutSeconds {limit}"))
-    if work is None and server.state == "Pending":
+    if work.state == "Absent" and server.state == "Pending":
         limit = spec.probe.timeout_seconds
         limits.append(_Deadline(limit, "ServerNotReady", f"model server not ready within probe.timeoutSeconds {limit}"))
     return min(limits, key=lambda d: d.seconds, default=None)
@@ -349,7 +345,7 @@ def _next_steps(
             return waiting("WaitingForDeletion", f"{where}: waiting for {server.title} to go")
         if found.state != "Running":
             status = status.model_copy(update={"stage_started": status.stage_started or now})
-            requeue_s = _until_deadline(run.spec, status, None, found, now)
+            requeue_s = _until_deadline(run.spec, status, ABSENT, found, now)
             return waiting(found.reason or "WaitingForServer", f"{where}: {found.message}", requeue_s)
         making = Work(run, place.stage, place.round, attempt, settings, server_url=found.url)
     return _making(run, status, making, WORK[place.stage].kind, family, where, delete, now)
@@ -378,13 +374,13 @@ def _making(
     queued = run.spec.scheduling.queue_name is not None and not is_server
     started = None if queued else status.stage_started if making.server_url is not None else now
     status = status.model_copy(update={"stage_started": started or (None if queued else now), "retry_at": None})
-    deadline = _deadline(run.spec, None, Verdict("Pending") if is_server else Verdict("Absent"))
+    deadline = _deadline(run.spec, ABSENT, Verdict("Pending") if is_server else ABSENT)
     requeue_s = deadline.seconds if deadline is not None and not queued else None
     return status, Steps("StageRunning", where, (child,), delete, requeue_s)
 
 
 def _until_deadline(
-    spec: EvolutionRunSpec, status: EvolutionRunStatus, work: Verdict | None, server: Verdict, now: datetime
+    spec: EvolutionRunSpec, status: EvolutionRunStatus, work: Verdict, server: Verdict, now: datetime
 ) -> float | None:
     deadline = _deadline(spec, work, server)
     if deadline is None or status.stage_started is None:

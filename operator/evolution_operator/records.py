@@ -16,6 +16,9 @@ from evolution_api.run import RoundStatus
 MOST = 2**53
 """Beyond this no count is believed (and JSON numbers are no longer exact)."""
 
+DECIMALS = 4
+"""Of the figures in the status, which people read in columns; the exact ones stand in the manifests."""
+
 
 def recorded(record: RoundStatus, stage: Stage, summaries: Sequence[StageSummary], seconds: float) -> RoundStatus:
     """The round's record with what this stage's pods said. A stage that is recorded again replaces its own numbers."""
@@ -48,4 +51,4 @@ def mean(summaries: Iterable[StageSummary], key: str, weight: str | None = None)
     """Mean over the shards that measured it, weighted by the count `weight` where they give it."""
     pairs = [(s.measures[key], s.counts.get(weight, 1) if weight else 1) for s in summaries if key in s.measures]
     weights = sum(w for _, w in pairs)
-    return sum(value * w for value, w in pairs) / weights if weights > 0 else None
+    return round(sum(value * w for value, w in pairs) / weights, DECIMALS) if weights > 0 else None

@@ -6,7 +6,13 @@ from typing import Literal
 from evolution_api.layout import checkpoint_prefix
 from evolution_api.run import Best, Condition, ConditionType, EvolutionRun, EvolutionRunStatus, Phase, RoundStatus
 
-TYPES: tuple[ConditionType, ...] = ("Progressing", "Suspended", "Succeeded", "Failed")
+NOT: dict[ConditionType, str] = {
+    "Progressing": "NotProgressing",
+    "Suspended": "NotSuspended",
+    "Succeeded": "NotFinished",
+    "Failed": "NotFailed",
+}
+"""All condition types, each with its reason while it is False."""
 
 
 def condition(status: EvolutionRunStatus, type_: ConditionType) -> Condition | None:
@@ -31,22 +37,22 @@ def with_conditions(
     reason: str,
     message: str,
 ) -> EvolutionRunStatus:
-    """All four conditions, at most one of them True; the others are False for the same reason.
+    """All four conditions: `true` is True, the others are False. Reason and message go to it and to Progressing.
 
     A condition's transition time moves only when its status does.
     """
     conditions = []
-    for type_ in TYPES:
+    for type_ in NOT:
         value: Literal["True", "False"] = "True" if type_ == true else "False"
+        told = type_ in (true, "Progressing")
         before = condition(status, type_)
-        moved = before is None or before.status != value
         conditions.append(
             Condition.model_construct(
                 type=type_,
                 status=value,
-                reason=reason,
-                message=message,
-                last_transition_time=now if moved or before is None else before.last_transition_time,
+                reason=reason if told else NOT[type_],
+                message=message if told else "",
+                last_transition_time=now if before is None or before.status != value else before.last_transition_time,
                 observed_generation=run.metadata.generation,
             )
         )

@@ -30,7 +30,8 @@ def _letter(index: int) -> str:
 
 def prompt_text(question: Question, choices: Choices) -> str:
     if choices == "text":
-        return " ".join((question.text, "; ".join(question.options))).strip()
+        named = all(option in question.text for option in question.options)
+        return question.text if named else f"{question.text} {'; '.join(question.options)}"
     if question.answer_type != "choice":
         return f"{BEFORE}\n{question.text}\n{AFTER_OTHER}"
     options = "\n".join(f"{_letter(i)}. {option}" for i, option in enumerate(question.options))

@@ -12,8 +12,9 @@ from evolution_jobs.proposers.feedback import Cell, static_mix, steered_mix
 from evolution_jobs.proposers.proposer import SceneTask
 from evolution_jobs.questions.kinds import kind as kind_module
 
-TRIES_PER_CELL = 4
-"""A cell that failed so often in a scene (nothing to ask, or rejected) is not tried there again this round."""
+TRIES_PER_CELL = 8
+"""A cell that failed so often in a scene (asked before, rejected) is spent there for this round; one that has nothing to ask, at
+once."""
 
 
 class GrammarProposer:
@@ -28,22 +29,39 @@ class GrammarProposer:
         """Ends when enough is accepted or every cell is spent: at most `wanted + TRIES_PER_CELL x cells` proposals."""
         mix = steered_mix(self.cells, task.shard, task.labels) if self.feedback else static_mix(self.cells)
         planned = spread(mix, task.wanted, task.rng)
-        failures = dict.fromkeys(self.cells, 0)
-        while task.missing > 0 and mix:
-            cell = planned.pop() if planned else task.rng.choices(list(mix), weights=list(mix.values()))[0]
-            if cell not in mix:
-                continue
-            proposal = kind_module(cell[0]).propose(task.scene, cell[1], task.rng)
-            if proposal is None or not isinstance(task.submit(proposal), Question):
-                failures[cell] += 1
-                if failures[cell] == TRIES_PER_CELL:
-                    del mix[cell]
+        tries_left = dict.fromkeys(mix, TRIES_PER_CELL)
+        while task.missing > 0 and tries_left:
+            cell = planned.pop() if planned else draw({c: mix[c] for c in tries_left}, task.rng)
+            fill(task, cell, tries_left)
 
     def counts(self) -> dict[str, int]:
         return {}
 
     def prompts(self) -> dict[str, str]:
         return {}
+
+
+def fill(task: SceneTask, cell: Cell, tries_left: dict[Cell, int]) -> None:
+    """Ask one question of `cell`; where it is spent, of the nearest level of the same kind, so that the kinds keep their shares.
+
+    Takes spent cells out of `tries_left`; ends with nothing asked where the whole kind is spent.
+    """
+    kind, level = cell
+    while open_levels := [open_ for of_kind, open_ in tries_left if of_kind == kind]:
+        nearest = min(open_levels, key=lambda open_: (abs(open_ - level), open_))
+        proposal = kind_module(kind).propose(task.scene, nearest, task.rng)
+        if proposal is None:
+            del tries_left[kind, nearest]
+            continue
+        if not task.asked_before(proposal) and isinstance(task.submit(proposal), Question):
+            return
+        tries_left[kind, nearest] -= 1
+        if tries_left[kind, nearest] == 0:
+            del tries_left[kind, nearest]
+
+
+def draw(mix: Mapping[Cell, float], rng: random.Random) -> Cell:
+    return rng.choices(list(mix), weights=list(mix.values()))[0]
 
 
 def spread(mix: Mapping[Cell, float], n: int, rng: random.Random) -> list[Cell]:

@@ -6,6 +6,7 @@ became of them. A proposer never sees storage, and never decides on an answer: `
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from evolution_api.kinds import Label, Reason
 from evolution_api.question import Proposal, Question, Rejection
 from evolution_api.scene import Scene
 from evolution_jobs.proposers.feedback import Cell, Tally, tally
+from evolution_jobs.questions.check import question_id
 
 Judge = Callable[[Proposal], Question | Rejection]
 """Sandbox and filters: `evolution_jobs.questions.check.check` with everything but the proposal filled in."""
@@ -48,9 +50,13 @@ class SceneTask:
     round: int
     proposer: str
     judge: Judge
+    known: AbstractSet[str]
+    """Ids of the questions accepted before, in whatever round; the judge adds to them."""
     accepted: list[Question] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     proposed: int = 0
+    submitted: set[str] = field(default_factory=set)
+    """Ids of what was submitted in this round, dropped ones too."""
 
     @property
     def missing(self) -> int:
@@ -61,9 +67,15 @@ class SceneTask:
         """Last round's labels of this scene."""
         return tally(((r.question.kind, r.question.level), r.label) for r in self.last if r.label is not None)
 
+    def asked_before(self, proposal: Proposal) -> bool:
+        """Whether submitting it would be a waste: it was accepted before, or already judged in this round."""
+        id_ = question_id(proposal, self.scene.id)
+        return id_ in self.known or id_ in self.submitted
+
     def submit(self, proposal: Proposal, prompt_sha256: str | None = None) -> Question | Rejection:
         """Run the proposal through sandbox and filters and keep the result."""
         self.proposed += 1
+        self.submitted.add(question_id(proposal, self.scene.id))
         result = self.judge(proposal)
         if isinstance(result, Rejection):
             self.rejected.append(result)

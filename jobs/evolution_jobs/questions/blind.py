@@ -1,8 +1,9 @@
-"""Answers without looking: what a question's words alone give away, for the blind filter, the baselines and the seeing rule.
+"""Answers without looking: what a question's words alone give away, for the blind filter, the baselines and the
+seeing rule.
 
-A prior is either the static table below or one fitted to other questions (`BlindPrior.fit`). `blind_answer(question)` uses the static
-one, which is the same in every round; `leave_one_scene_out` gives the strongest fair baseline of a fixed question set, each question
-answered by what the questions of the other scenes teach.
+A prior is either the static table below or one fitted to other questions (`BlindPrior.fit`). `blind_answer(question)`
+uses the static one, which is the same in every round; `leave_one_scene_out` gives the strongest fair baseline of a
+fixed question set, each question answered by what the questions of the other scenes teach.
 """
 
 import statistics
@@ -13,12 +14,13 @@ from evolution_api.kinds import Kind
 from evolution_api.question import Proposal, Question
 
 TYPICAL_CM: Mapping[str, int] = {
-    "backpack": 50, "basket": 35, "bathtub": 165, "bed": 215, "blanket": 200, "bookshelf": 195, "ceiling light": 45, "chair": 90,
-    "clock": 30, "closet": 185, "computer mouse": 10, "counter": 280, "cup": 15, "cutting board": 50, "dishwasher": 90, "door": 200,
-    "exhaust fan": 35, "fan": 105, "fireplace": 160, "heater": 140, "kettle": 25, "keyboard": 45, "lamp": 60, "laptop": 40,
-    "microwave": 55, "mirror": 100, "monitor": 55, "nightstand": 70, "pillow": 70, "plant": 35, "power strip": 25, "printer": 50,
-    "radiator": 110, "refrigerator": 165, "sofa": 190, "stool": 50, "stove": 65, "suitcase": 70, "table": 125, "telephone": 30,
-    "toilet": 75, "towel": 75, "trash bin": 45, "trash can": 35, "tv": 95, "washer": 85, "whiteboard": 200, "window": 145,
+    "backpack": 50, "basket": 35, "bathtub": 165, "bed": 215, "blanket": 200, "bookshelf": 195, "ceiling light": 45,
+    "chair": 90, "clock": 30, "closet": 185, "computer mouse": 10, "counter": 280, "cup": 15, "cutting board": 50,
+    "dishwasher": 90, "door": 200, "exhaust fan": 35, "fan": 105, "fireplace": 160, "heater": 140, "kettle": 25,
+    "keyboard": 45, "lamp": 60, "laptop": 40, "microwave": 55, "mirror": 100, "monitor": 55, "nightstand": 70,
+    "pillow": 70, "plant": 35, "power strip": 25, "printer": 50, "radiator": 110, "refrigerator": 165, "sofa": 190,
+    "stool": 50, "stove": 65, "suitcase": 70, "table": 125, "telephone": 30, "toilet": 75, "towel": 75,
+    "trash bin": 45, "trash can": 35, "tv": 95, "washer": 85, "whiteboard": 200, "window": 145,
 }  # fmt: skip
 """Median longest side per label in VSI-Bench's rooms, rounded to 5 cm (per-label medians score 0.65 MRA there)."""
 STATIC: Mapping[Kind, str] = {
@@ -46,7 +48,7 @@ class BlindPrior:
 
     @staticmethod
     def fit(questions: Iterable[Question]) -> "BlindPrior":
-        """Medians of numbers, commonest counts and yes/no per label and kind; for choices, how often an option was right where offered."""
+        """Medians of numbers, commonest counts and yes/no per label and kind; for choices, how often an option was right."""
         answers: dict[tuple[str, str], list[Question]] = {}
         wins: dict[tuple[str, str], tuple[int, int]] = {}
         for q in questions:

@@ -1,6 +1,7 @@
 """Distances between oriented boxes, exact and by VSI-Bench's rule; numpy only, no scenes.
 
-Called by `geometry.py`. `world = local @ axes + center`: row i of `axes` is the i-th axis, sizes are full edge lengths, metres.
+Called by `geometry.py`. `world = local @ axes + center`: row i of `axes` is the i-th axis, sizes are full edge
+lengths, metres.
 """
 
 import itertools
@@ -14,8 +15,9 @@ Array = NDArray[np.float64]
 
 VSI_SPACING_M = 0.05
 """Grid spacing of VSI-Bench's box surfaces."""
-VSI_MAX_POINTS = 4_000_000
-"""Largest grid computed: a box of about 8 m in every direction. What is larger is no annotated object."""
+VSI_MAX_POINTS = 250_000
+"""Largest grid computed, three times the largest official one (81,774): it bounds the work that a program can ask for."""
+ROUNDING_M = 1e-9
 PARALLEL = 1e-9
 """Squared sine below which two edges count as parallel; their closest points then include a corner, which is measured too."""
 
@@ -77,9 +79,12 @@ def closest_distance(a: Solid, b: Solid) -> float:
 
 
 def vsi_points(box: Box) -> Array:
-    """VSI-Bench's point cloud of a box: a 5 cm grid without the inner half box and without what rounding puts outside, (N, 3).
+    """VSI-Bench's point cloud of a box: a 5 cm grid without the inner half box and without what rounding puts
+    outside, (N, 3).
 
-    The order of the floating point operations decides which surface points survive, so it is spelt out (spatial-data facts b.1).
+    Rounding decides which surface points survive, and with them answers of 0.05 m: the official ones follow from a
+    rotation with fused multiply-adds and a test without (found by trying; 158 of 158 official answers here, 153 with
+    any other pairing).
     """
     solid = Solid(box)
     spacing = VSI_SPACING_M
@@ -90,29 +95,55 @@ def vsi_points(box: Box) -> Array:
         x, y, z = (np.linspace(-h, h, n) for h, n in zip(solid.half, counts, strict=True))
         local = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).reshape(-1, 3)
         local = local[(np.abs(local) > solid.half / 2).any(axis=1)]
-        points = _dot3(local, solid.axes.T) + solid.center
-        back = np.abs(_dot3(points - solid.center, solid.axes))
+        points = _rotated(local, solid.axes) + solid.center
+        back = np.abs(_projected(points - solid.center, solid.axes))
         points = points[(back <= solid.half).all(axis=1)]
         if len(points):
             return points
         spacing /= 2
 
 
-def _dot3(rows: Array, columns: Array) -> Array:
-    """Row i dot column vector j, as x*a + y*b + z*c in this order: (N, 3)."""
-    return np.stack([rows[:, 0] * c[0] + rows[:, 1] * c[1] + rows[:, 2] * c[2] for c in columns], axis=1)
+def _rotated(local: Array, axes: Array) -> Array:
+    """`local @ axes` as a processor with fused multiply-add computes it, whatever the processor: (N, 3)."""
+    x, y, z = local.T
+    return np.stack([_fused(z, axes[2, j], _fused(y, axes[1, j], x * axes[0, j])) for j in range(3)], axis=1)
+
+
+def _projected(rows: Array, axes: Array) -> Array:
+    """`rows @ axes.T`, each product and each sum rounded, in this order: (N, 3)."""
+    x, y, z = rows.T
+    return np.stack([x * a[0] + y * a[1] + z * a[2] for a in axes], axis=1)
+
+
+def _fused(a: Array, b: float, c: Array) -> Array:
+    """a * b + c rounded once, by Dekker's exact product and Knuth's exact sum."""
+    a_high, a_low = _split(a)
+    b_high, b_low = _split(np.float64(b))
+    product = a * b
+    product_error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    total = product + c
+    part = total - product
+    total_error = (product - (total - part)) + (c - part)
+    return total + (total_error + product_error)
+
+
+def _split(value: Array | np.float64) -> tuple[Array | np.float64, Array | np.float64]:
+    """Veltkamp's split into two halves of 26 bits."""
+    scaled = value * 134_217_729.0  # 2 ** 27 + 1
+    high = scaled - (scaled - value)
+    return high, value - high
 
 
 def vsi_distance(a: Box, b: Box) -> float:
     """Smallest distance between the point clouds of two boxes: VSI-Bench's 'absolute distance' before rounding.
 
-    Only points that can still be in the closest pair are compared: no point of one cloud is nearer to the other cloud than to
-    the other's solid box.
+    Only points that can still be in the closest pair are compared: no point of one cloud is nearer to the other cloud
+    than to the other's solid box.
     """
     points_a, points_b = vsi_points(a), vsi_points(b)
     least_a, least_b = Solid(b).distances(points_a), Solid(a).distances(points_b)
     bound = _nearest(points_a[[least_a.argmin()]], points_b)
-    bound = min(bound, _nearest(points_a, points_b[[least_b.argmin()]]))
+    bound = min(bound, _nearest(points_a, points_b[[least_b.argmin()]])) + ROUNDING_M
     return _nearest(points_a[least_a <= bound], points_b[least_b <= bound])
 
 

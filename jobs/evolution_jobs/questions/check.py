@@ -1,12 +1,13 @@
-"""From a proposal to an accepted question or a rejection with its reason: the only way into a training or held-out set.
+"""From a proposal to an accepted question or a rejection with its reason: the only way into a training or held-out
+set.
 
-Whoever proposes (the grammar, a model), the same order of tests holds: the form of the kind, the objects it names, what the scene
-carries, the program in the sandbox, the type of its answer, then visibility, margins, blind priors and duplicates. The answer is what
-the program returned; nothing here computes one.
+Whoever proposes (the grammar, a model), the same order of tests holds: the form of the kind, the objects it names,
+what the scene carries, the program in the sandbox, the type of its answer, then visibility, margins, blind priors and
+duplicates. The answer is what the program returned; nothing here computes one.
 
-The blind filter. A number that a prior meets within 5 %, and a count that it names exactly, can be answered without looking. Dropping all
-of them would only move the prior (without any 2, every count is a 3) and empty a level, so one in BLIND_KEPT of them stays, chosen by
-the question's id. Choices and yes/no come balanced and are not dropped.
+The blind filter. A number that a prior meets within 5 %, and a count that it names exactly, can be answered without
+looking. Dropping all of them would only move the prior (without any 2, every count is a 3) and empty a level, so one
+in BLIND_KEPT of them stays, chosen by the question's id. Choices and yes/no come balanced and are not dropped.
 """
 
 import hashlib
@@ -17,9 +18,10 @@ from evolution_api.kinds import Reason
 from evolution_api.question import Proposal, Question, Rejection
 from evolution_api.run import Filters
 from evolution_api.scene import Scene
-from evolution_jobs.questions.blind import TYPICAL_CM, blind_answer
+from evolution_jobs.questions.blind import blind_answer
 from evolution_jobs.questions.geometry import Geometry, GeometryError, geometry
 from evolution_jobs.questions.kinds import kind as kind_module
+from evolution_jobs.questions.kinds.object_existence import absent_labels
 from evolution_jobs.questions.kinds.shape import Doubt, Shape, lacks, noise, unseen
 from evolution_jobs.questions.sandbox import GEOMETRY_REASONS, Sandbox
 from evolution_jobs.questions.scoring import score
@@ -28,8 +30,8 @@ from evolution_jobs.questions.sentence import labels_in
 BLIND_KEPT = 3
 """One in so many of the blindly answerable questions stays."""
 TOLERANCE = {"m": 0.15, "cm": 5.0, "m2": 1.0}
-"""Half width per unit: the official and the exact distance differ by up to 0.15 m, the meshes have 5 cm voxels, and the area of a room
-follows from a random sample of its points."""
+"""Half width per unit: the official and the exact distance differ by up to 0.15 m, the meshes have 5 cm voxels, and
+the area of a room follows from a random sample of its points."""
 DECIMALS = {"m": 1, "cm": 0, "m2": 1}
 LARGEST_COUNT = 10_000
 
@@ -128,22 +130,23 @@ def _well_formed(proposal: Proposal, shape: Shape, library: Geometry) -> Proposa
         asked = f"{proposal.answer_type} in {proposal.unit}" if proposal.unit else proposal.answer_type
         wanted = f"{shape.answer_type} in {shape.unit}" if shape.unit else shape.answer_type
         raise _Dropped("malformed_proposal", f"{proposal.kind} is answered by {wanted}, not by {asked}")
+    sentence = "\n".join((proposal.text, *proposal.options))
     if not proposal.labels and shape.most:
         counts = library.scene.counts
-        vocabulary = {*library.labels(), *(counts or ()), *(TYPICAL_CM if shape.absent else ())}
-        found = labels_in("\n".join((proposal.text, *proposal.options)), vocabulary)
+        vocabulary = {*library.labels(), *(counts or ()), *(absent_labels(library.scene) if shape.absent else ())}
+        found = labels_in(sentence, vocabulary)
         if not found:
             raise _Dropped("missing_object", "the question names no object of the scene")
         proposal = proposal.model_copy(update={"labels": tuple(found)})
     elif not shape.most:
         proposal = proposal.model_copy(update={"labels": ()})
+    else:
+        for label in proposal.labels:
+            if label.lower() not in sentence.lower():
+                raise _Dropped("malformed_proposal", f"the label {label[:80]!r} does not stand in the question")
     if not shape.fewest <= len(set(proposal.labels)) == len(proposal.labels) <= shape.most:
         number = f"{shape.fewest}" if shape.fewest == shape.most else f"{shape.fewest} to {shape.most}"
         raise _Dropped("malformed_proposal", f"{proposal.kind} names {number} different labels, not {_list(proposal.labels)}")
-    sentence = "\n".join((proposal.text, *proposal.options)).lower()
-    for label in proposal.labels:
-        if label.lower() not in sentence:
-            raise _Dropped("malformed_proposal", f"the label {label[:80]!r} does not stand in the question")
     return proposal
 
 
@@ -152,7 +155,9 @@ def _named_soundly(label: str, shape: Shape, library: Geometry, *, single: bool)
     if shape.absent:
         counts = library.scene.counts
         if counts is not None and label not in counts:
-            raise _Dropped("missing_metadata", f"the source of the scene does not annotate {label[:80]!r}: it may be there all the same")
+            raise _Dropped(
+                "missing_metadata", f"the source of the scene does not annotate {label[:80]!r}: it may be there all the same"
+            )
     elif not there and not (library.scene.counts or {}).get(label):
         raise _Dropped("missing_object", f"the scene has no {label[:80]!r}")
     noisy = noise(library, label)
@@ -175,7 +180,9 @@ def _answer(proposal: Proposal, value: object) -> str:
         case "choice":
             if isinstance(value, str) and value in proposal.options:
                 return value
-            raise _Dropped("wrong_type", f"the program returned {_short(value)} ({kind}), none of the options {_list(proposal.options)}")
+            raise _Dropped(
+                "wrong_type", f"the program returned {_short(value)} ({kind}), none of the options {_list(proposal.options)}"
+            )
         case "count":
             if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
                 return str(value)

@@ -1,8 +1,10 @@
 """The geometry library that programs call: small, typed, in metres and degrees, z up.
 
-An object is its id (a string, from `objects` or `one`); a frame is its number, 1 for the first. Everything is bounded: arguments are
-checked before they are touched (a program may hand over anything), each call costs at most one pair of boxes, and costly values are
-kept. Nothing here knows about questions; `sandbox.py` hands `Geometry.functions` to programs, the kinds use it to pick candidates.
+An object is its id (a string, from `objects` or `one`); a frame is its number, 1 for the first. The functions are
+called by name, also in comprehensions; Monty cannot hand them to `sorted` or `min` as a key. Everything is bounded:
+arguments are checked before they are touched (a program may hand over anything), each call costs at most one pair of
+boxes, and costly values are kept. Nothing here knows about questions; `sandbox.py` hands `Geometry.functions` to
+programs, the kinds use it to pick candidates.
 """
 
 import math
@@ -17,8 +19,6 @@ VISIBLE_RATIO = 0.1
 """Visible share from which `first_seen` counts an object as seen (SpatialEvo's threshold)."""
 MAX_TEXT = 200
 """Longest label or id looked up."""
-MAX_VSI_CALLS = 64
-"""Calls of `distance_vsi` a program may make that are not answered from kept values: it is the only slow one (milliseconds)."""
 KEPT_SCENES = 8
 
 
@@ -120,9 +120,11 @@ class Geometry:
         return self._vsi_distances[key]
 
     def bearing(self, standing: str, facing: str, query: str) -> float:
-        """Angle, counter-clockwise seen from above, from (standing -> facing) to (standing -> query), in [0, 360) degrees.
+        """Angle, counter-clockwise seen from above, from (standing -> facing) to (standing -> query), in [0, 360)
+        degrees.
 
-        Between the boxes' centres, heights left out: 90 is straight to the left, 180 behind, 270 straight to the right.
+        Between the boxes' centres, heights left out: 90 is straight to the left, 180 behind, 270 straight to the
+        right.
         """
         here, front, there = self.position(standing), self.position(facing), self.position(query)
         if math.dist(here[:2], front[:2]) == 0 or math.dist(here[:2], there[:2]) == 0:
@@ -178,7 +180,7 @@ class Geometry:
         return math.hypot(*(max(abs(p) - h, 0.0) for p, h in zip(local, solid.half, strict=True)))
 
     def camera_turn(self, i: int, j: int) -> float:
-        """By how much the camera's heading turned from frame i to frame j, the shorter way round: (-180, 180] degrees, left positive."""
+        """How far the camera's heading turned from frame i to frame j, the shorter way: (-180, 180] degrees, left positive."""
         a, b = self._heading(i), self._heading(j)
         turn = (b - a) % 360.0
         return turn if turn <= 180.0 else turn - 360.0

@@ -1,4 +1,5 @@
-"""The fixed held-out questions of a run: asked by the grammar's own kinds, through the same check as training questions.
+"""The fixed held-out questions of a run: asked by the grammar's own kinds, through the same check as training
+questions.
 
 Called once, by the prepare stage. Deterministic in scenes, spec and seed; it knows nothing of rounds or checkpoints.
 """
@@ -22,9 +23,11 @@ MAX_SHARE = 0.6
 
 
 def heldout_questions(scenes: Sequence[Scene], spec: EvolutionRunSpec, seed: int) -> list[Question]:
-    """Up to `spec.evaluation.heldout.questions_per_kind` questions of every kind, spread over scenes and levels; round 0.
+    """Up to `spec.evaluation.heldout.questions_per_kind` questions of every kind, spread over scenes and levels;
+    round 0.
 
-    `scenes` are already reduced to the frames that the solver sees. A kind that the scenes cannot fill comes out shorter.
+    `scenes` are already reduced to the frames that the solver sees. A kind that the scenes cannot fill comes out
+    shorter.
     """
     wanted = spec.evaluation.heldout.questions_per_kind
     sandbox = Sandbox(spec.generation.sandbox)

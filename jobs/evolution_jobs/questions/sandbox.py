@@ -1,9 +1,10 @@
 """Runs a question's program over a scene. Programs are written by a model, so they are taken as hostile.
 
-They run in Monty (pydantic-monty): an interpreter of its own in a worker process, with no files, network, environment or host objects;
-all they can call are the functions of `geometry.py`. Every program gets a fresh session with a frozen clock and a fixed random seed, so
-nothing of one reaches the next and the same program over the same scene always returns the same. A worker that a program brings down is
-replaced. Whatever happens is an `Outcome`; only signals of our own process pass through.
+They run in Monty (pydantic-monty): an interpreter of its own in a worker process, with no files, network, environment
+or host objects; all they can call are the functions of `geometry.py`. Every program gets a fresh session with a
+frozen clock and a fixed random seed, so nothing of one reaches the next and the same program over the same scene
+always returns the same. A worker that a program brings down is replaced. Whatever happens is an `Outcome`; only
+signals of our own process pass through.
 
 Not covered: the total over many programs (the caller counts them) and the truth of what is returned (`check.py`).
 """
@@ -33,7 +34,7 @@ MAX_ANSWER_INTEGER = 10**15
 MAX_DETAIL_CHARACTERS = 300
 
 _POLICY: pydantic_monty.OSPolicy = {
-    "datetime": datetime(2000, 1, 1),  # noqa: DTZ001 - a frozen wall clock of the sandbox, which is in UTC
+    "datetime": datetime(2000, 1, 1),
     "sleep": "zero",
     "random_start": {"seed": 0},
 }
@@ -42,8 +43,12 @@ GEOMETRY_REASONS: dict[type[GeometryError], Reason] = {
     AmbiguousError: "ambiguous_object",
     MetadataError: "missing_metadata",
 }
-_FORBIDDEN_NAMES = re.compile(r"name '(__\w+|input|globals|locals|vars|compile|exit|quit|breakpoint|help|memoryview)' is not defined")
-_FORBIDDEN_ATTRIBUTES = re.compile(r"has no attribute '__|module '(os|sys|pathlib|asyncio|io)' has no|not supported in this environment")
+_FORBIDDEN_NAMES = re.compile(
+    r"name '(__\w+|input|globals|locals|vars|compile|exit|quit|breakpoint|help|memoryview)' is not defined"
+)
+_FORBIDDEN_ATTRIBUTES = re.compile(
+    r"has no attribute '__|module '(os|sys|pathlib|asyncio|io)' has no|not supported in this environment"
+)
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,9 @@ class _Calls:
 
     def _guarded(self, function: Callable[..., object]) -> Callable[..., object]:
         def call(*args: object, **kwargs: object) -> object:
+            if time.monotonic() > self.deadline:
+                raise TimeoutError(OUT_OF_TIME)
             try:
-                if time.monotonic() > self.deadline:
-                    raise TimeoutError(OUT_OF_TIME)
                 return function(*args, **kwargs)
             except GeometryError as error:
                 self.failure = error
@@ -122,7 +127,7 @@ class Sandbox:
         try:
             with _workers().checkout(limits=self._limits, os_policy=_POLICY) as session:
                 value = session.feed_run(program, external_lookup=calls.lookup, print_callback=_discard)
-        except Exception as error:  # noqa: BLE001 - the program's failure is a result
+        except Exception as error:  # the program's failure is a result
             if calls.interruption is not None:
                 raise calls.interruption from None
             return _failure(error, calls.failure)
@@ -166,7 +171,10 @@ def _failure(error: Exception, geometry_failure: GeometryError | None) -> Outcom
 def _reason(error: Exception, inner: BaseException, message: str) -> Reason:
     if isinstance(error, pydantic_monty.MontyCrashedError):
         return "program_timeout" if error.timed_out else "program_memory"
-    if isinstance(error, pydantic_monty.MontySyntaxError) or "syntax parser does not yet support" in message[:MAX_DETAIL_CHARACTERS]:
+    if (
+        isinstance(error, pydantic_monty.MontySyntaxError)
+        or "syntax parser does not yet support" in message[:MAX_DETAIL_CHARACTERS]
+    ):
         return "program_syntax"
     if isinstance(inner, TimeoutError) and "time limit exceeded" in message[:MAX_DETAIL_CHARACTERS]:
         return "program_timeout"

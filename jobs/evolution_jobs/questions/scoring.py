@@ -1,7 +1,7 @@
 """Scores of answers: exact match, and VSI-Bench's mean relative accuracy for numbers.
 
-Called by the evaluation, the audit and the blind filter. It takes answers as text and is lenient about what stands around them; turning
-a model's reply (letters, number words) into an answer is `model/prompts.py`'s.
+Called by the evaluation, the audit and the blind filter. It takes answers as text and is lenient about what stands
+around them; turning a model's reply (letters, number words) into an answer is `model/prompts.py`'s.
 """
 
 import math

@@ -13,7 +13,7 @@ PLURAL = r"(?:\(s\)|\(es\)|es|s)?"
 
 
 def labels_in(text: str, vocabulary: Iterable[str]) -> list[str]:
-    """Labels of the vocabulary that the text names, in its order, each once; the longest match wins ("trash bin" before "bin")."""
+    """Labels of the vocabulary that the text names, in its order, each once; the longest match wins ("trash bin", not "bin")."""
     known = {label.lower(): label for label in vocabulary}
     known |= {alias: known[label] for alias, label in ALIASES.items() if label in known and alias not in known}
     if not known:

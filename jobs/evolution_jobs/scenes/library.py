@@ -1,14 +1,11 @@
 """Prepared scenes read back: a folder or an S3 prefix with `<scene id>/scene.json` and the frames that it names.
 
-Every program that looks at scenes comes through here. What cannot be used is a SceneError whose message says why; what follows from
-that is the caller's.
+Every program that looks at scenes comes through here. What cannot be used is a SceneError whose message says why;
+what follows from that is the caller's.
 """
 
 import io
-import json
-import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import PIL.Image
@@ -72,29 +69,12 @@ class SceneLibrary:
 def parse_scene(data: bytes, name: str) -> Scene:
     """Raises SceneError with the first thing that is wrong; `name` is what the message calls the file."""
     try:
-        raw = json.loads(data)  # Python's reader takes NaN, which lost tracking writes; the model then names the pose
-    except ValueError as error:
-        raise SceneError(f"{name} is no JSON ({error}); prepare the scene again") from error
-    try:
-        return Scene.model_validate_json(data) if _finite(raw) else Scene.model_validate(_tuples(raw))
+        return Scene.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SceneError(f"{name}: {where or 'scene'}: {first['msg'].removeprefix('Value error, ')}") from error
-
-
-def _finite(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_finite(v) for v in value.values())
-    if isinstance(value, list):
-        return all(_finite(v) for v in value)
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _tuples(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: _tuples(v) for k, v in value.items()}
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        what = first["msg"].removeprefix("Value error, ")
+        raise SceneError(f"{name}: {where}: {what}; mend it, or prepare the scene again") from error
 
 
 def decode_frame(data: bytes, frame: Frame, name: str) -> PIL.Image.Image:
@@ -106,7 +86,8 @@ def decode_frame(data: bytes, frame: Frame, name: str) -> PIL.Image.Image:
         raise SceneError(f"frame {name} cannot be decoded ({error}): the image is truncated or broken; write it again") from error
     if picture.size != (frame.width, frame.height):
         raise SceneError(
-            f"frame {name} is {picture.size[0]}x{picture.size[1]} pixels, its {SCENE_FILE} says {frame.width}x{frame.height}; make them agree"
+            f"frame {name} is {picture.size[0]}x{picture.size[1]} pixels, its {SCENE_FILE} says "
+            f"{frame.width}x{frame.height}; make them agree"
         )
     return picture
 
@@ -114,8 +95,8 @@ def decode_frame(data: bytes, frame: Frame, name: str) -> PIL.Image.Image:
 def reduce(scene: Scene, frames: int, sampling: Literal["uniform", "coverage"]) -> Scene:
     """The scene with at most `frames` of its frames, still in time's order.
 
-    `uniform`: evenly spaced, the first and the last among them. `coverage`: one by one the frame that shows most pixels' worth of objects
-    not yet seen well (each object counts with the gain in its best visible ratio), ties to the earlier; where no visibility is known, uniform.
+    `uniform`: evenly spaced, the first and the last among them. `coverage`: one by one the frame that raises the
+    objects' best visible ratios most in sum, ties to the earlier; uniform where no visibility is known.
     """
     if frames < 1:
         raise ValueError(f"frames {frames}: a scene keeps at least 1")
@@ -156,7 +137,3 @@ def elsewhere(ids: Sequence[str], scene_id: str) -> str:
     """The scene whose frames stand in for those of `scene_id`: half the list further on. With one scene alone, itself."""
     n = len(ids)
     return ids[(ids.index(scene_id) + max(1, n // 2)) % n]
-
-
-def folder_uri(folder: Path) -> str:
-    return f"file://{folder.resolve()}"

@@ -1,4 +1,4 @@
-"""Rooms as triangles: primitives, furniture put together from them, walls with openings. Numpy only; `render` casts rays at the result."""
+"""Rooms as triangles: primitives, furniture put together from them, walls with openings; `render` casts rays at the result."""
 
 import functools
 import math
@@ -26,7 +26,8 @@ SHELL = -1
 
 _CORNERS = np.array([(x, y, z) for z in (0, 1) for y in (0, 1) for x in (0, 1)], dtype=np.float32)
 _BOX_FACES = np.array(
-    [(0, 2, 3), (0, 3, 1), (4, 5, 7), (4, 7, 6), (0, 1, 5), (0, 5, 4), (2, 6, 7), (2, 7, 3), (0, 4, 6), (0, 6, 2), (1, 3, 7), (1, 7, 5)],
+    [(0, 2, 3), (0, 3, 1), (4, 5, 7), (4, 7, 6), (0, 1, 5), (0, 5, 4),
+     (2, 6, 7), (2, 7, 3), (0, 4, 6), (0, 6, 2), (1, 3, 7), (1, 7, 5)],
     dtype=np.uint32,
 )  # fmt: skip
 
@@ -36,7 +37,7 @@ class Mesh:
     """Coloured triangles, each owned by an object (its index) or by the room's shell."""
 
     vertices: Floats  # (V, 3) metres
-    triangles: Ints  # (T, 3), counter-clockwise from outside
+    triangles: Ints  # (T, 3)
     colours: Floats  # (T, 3), 0..1
     owner: NDArray[np.int32]  # (T,)
     pattern: NDArray[np.uint8]  # (T,), index into PATTERNS
@@ -107,16 +108,29 @@ def shell_mesh(areas: Sequence[Rect], openings: Sequence[Opening], height: float
         (faces[None] + 4 * np.arange(n, dtype=np.uint32)[:, None, None]).reshape(-1, 3),
         np.repeat(np.stack([q[1] for q in quads]), 2, axis=0),
         np.full(2 * n, SHELL, dtype=np.int32),
-        np.repeat(np.array([PATTERNS.index(q[2]) for q in quads], dtype=np.uint8), 2),  # type: ignore[arg-type]
+        np.repeat(np.array([PATTERNS.index(q[2]) for q in quads], dtype=np.uint8), 2),
     )
 
 
+def furniture_mesh(
+    label: str,
+    colour: str,
+    center: Sequence[float],
+    size: Sequence[float],
+    axes: NDArray[np.float64],
+    owner: int,
+    tint: float = 1.0,
+) -> Mesh:
+    """A piece of the catalogue in a box; `axes` (3, 3) has its width, depth (back to front) and height axes as rows."""
+    unit, triangles, colours = _category_mesh(label, colour)
+    vertices = ((unit - 0.5) * np.array(size)) @ axes + np.array(center)
+    return _of_one_owner(vertices.astype(np.float32), triangles, np.clip(colours * np.float32(tint), 0, 1), owner)
+
+
 def _piece_mesh(piece: Piece, owner: int) -> Mesh:
-    unit, triangles, colours = _category_mesh(piece.label, piece.colour)
     c, s = math.cos(piece.yaw), math.sin(piece.yaw)
-    turn = np.array([(c, s, 0), (-s, c, 0), (0, 0, 1)])  # rows: the piece's axes in the world
-    vertices = ((unit - 0.5) * np.array(piece.size)) @ turn + np.array(piece.center)
-    return _of_one_owner(vertices.astype(np.float32), triangles, np.clip(colours * np.float32(piece.tint), 0, 1), owner)
+    axes = np.array([(c, s, 0), (-s, c, 0), (0, 0, 1)])
+    return furniture_mesh(piece.label, piece.colour, piece.center, piece.size, axes, owner, piece.tint)
 
 
 @functools.lru_cache(maxsize=1024)

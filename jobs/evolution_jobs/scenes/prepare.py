@@ -1,7 +1,7 @@
 """Write prepared scenes: `<id>/frames/000.png` ... first, `<id>/scene.json` last, so that a killed run leaves no half scene.
 
-The stage program `evolution_jobs.prepare` and `evolution prepare` call it. A scene that is already there and valid is left alone. It knows nothing of runs,
-splits or questions.
+The stage program `evolution_jobs.prepare` and `evolution prepare` call it. A scene that is already there and whole is left
+alone; another one of its name is replaced. It knows nothing of runs, splits or questions.
 """
 
 import io
@@ -12,10 +12,10 @@ from typing import Literal
 import PIL.Image
 
 from evolution_api.run import Procedural
-from evolution_api.scene import Scene
+from evolution_api.scene import Scene, SceneObject
 from evolution_jobs.scenes.library import SCENE_FILE, SceneError, SceneLibrary
-from evolution_jobs.scenes.render import Image, make_scene
-from evolution_jobs.scenes.rooms import HELDOUT_SEED_OFFSET
+from evolution_jobs.scenes.render import Image, make_scene, scene_objects
+from evolution_jobs.scenes.rooms import HELDOUT_SEED_OFFSET, make_room
 from evolution_jobs.scenes.vsibench import layout_scene, scenes_from_metadata
 from evolution_jobs.storage.store import Store
 
@@ -51,14 +51,16 @@ def prepare_procedural(
     held = [f"heldout-{i:05d}" for i in range(heldout)]
     jobs = [(name, room_seed(seed, i, heldout=False)) for i, name in enumerate(train)]
     jobs += [(name, room_seed(seed, i, heldout=True)) for i, name in enumerate(held)]
+    furniture = spec.furniture or None
     for done, (scene_id, number) in enumerate(jobs, 1):
-        if not is_prepared(library, scene_id, spec.width, spec.height, frames):
+        objects = scene_objects(make_room(number, furniture, spec.objects_min, spec.objects_max))
+        if not is_prepared(library, scene_id, objects, spec.width, spec.height, frames):
             scene, images = make_scene(
                 number,
                 frames,
                 spec.width,
                 spec.height,
-                furniture=spec.furniture or None,
+                furniture=furniture,
                 objects_min=spec.objects_min,
                 objects_max=spec.objects_max,
                 scene_id=scene_id,
@@ -82,29 +84,35 @@ def prepare_vsibench(
 ) -> list[str]:
     """Turn official metadata (a file, or a folder of such files) into prepared scenes; returns their ids.
 
-    `render` layout draws the boxes and walls from a camera walk; None leaves the scenes without frames. `limit` takes the first scenes of the sorted names.
-    Raises SceneError where the metadata cannot be read.
+    `render` layout draws the boxes and walls from a camera walk; None leaves the scenes without frames. `limit` takes the first
+    of the sorted names. Raises SceneError where the metadata cannot be read.
     """
     scenes = scenes_from_metadata(metadata)
     chosen = sorted(scenes)[:limit]
     library = SceneLibrary(root_uri, endpoint)
     for done, scene_id in enumerate(chosen, 1):
         wanted = 0 if render is None else frames
-        if not is_prepared(library, scene_id, width, height, wanted):
+        if not is_prepared(library, scene_id, scenes[scene_id].objects, width, height, wanted):
             scene, images = (scenes[scene_id], []) if render is None else layout_scene(scenes[scene_id], frames, width, height)
             write_scene(library.store, scene, images)
         progress(done, len(chosen))
     return chosen
 
 
-def is_prepared(library: SceneLibrary, scene_id: str, width: int, height: int, frames: int) -> bool:
-    """Whether the scene is there, whole and of that shape."""
+def is_prepared(
+    library: SceneLibrary, scene_id: str, objects: tuple[SceneObject, ...], width: int, height: int, frames: int
+) -> bool:
+    """Whether this very scene is there, whole and with frames of that number and size."""
     try:
         scene = library.scene(scene_id)
         library.check(scene_id, scene)
     except SceneError:
         return False
-    return len(scene.frames) == frames and all((f.width, f.height) == (width, height) for f in scene.frames)
+    return (
+        scene.objects == objects
+        and len(scene.frames) == frames
+        and all((f.width, f.height) == (width, height) for f in scene.frames)
+    )
 
 
 def write_scene(store: Store, scene: Scene, images: Sequence[Image]) -> None:

@@ -1,7 +1,7 @@
 """Frames and true visibility of a mesh, by ray casting: Open3D finds the hits, numpy does the rest.
 
-`make_scene` gives a room by seed with its pictures and touches no disk (pre-training calls it thousands of times); `prepare` and `vsibench`
-call `draw`. Single-threaded, so that a forked child may call it. World: metres, z up; cameras as OpenCV has them.
+`make_scene` gives a room by seed with its pictures and touches no disk (pre-training calls it thousands of times);
+`vsibench` calls `draw`. Single-threaded, so that a forked child may call it. World: metres, z up; cameras as OpenCV has them.
 """
 
 import math
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from evolution_api.scene import Box, Frame, Scene, SceneObject, Sighting
 from evolution_jobs.scenes.furniture import STYLES
 from evolution_jobs.scenes.meshes import PATTERNS, Mesh, room_mesh
-from evolution_jobs.scenes.rooms import Room, camera_walk, intrinsics, make_room
+from evolution_jobs.scenes.rooms import Piece, Room, camera_walk, intrinsics, make_room
 
 Image = NDArray[np.uint8]
 """(height, width, 3), RGB."""
 
 BORDERLESS = 1.0
-"""The image without a border reaches this many widths and heights further on each side; an object beyond counts as if it ended there."""
-ALONE_SAMPLES = 1024
+"""The image without a border reaches this many widths and heights further on each side; beyond that an object ends."""
+ALONE_SAMPLES = 2048
 """Most rays that measure how large an object would be alone; larger ones are sampled on a coarser grid."""
 NEAR_M = 0.05
 APART_M = 64.0
-"""Distance between the copies of objects that are measured alone: far above any room, small enough for float32 to hold millimetres."""
+"""Distance between the copies of objects that are measured alone: above any room, and float32 still holds millimetres."""
 NO_HIT = np.iinfo(np.uint32).max
 
 KEY_LIGHT = np.array([0.32, 0.20, 0.93])
@@ -59,7 +59,7 @@ def make_scene(
     room = make_room(seed, furniture, objects_min, objects_max, colours=colours, styles=styles)
     poses = camera_walk(room, frames)
     drawn = draw(room_mesh(room), poses, intrinsics(width, height), width, height, STYLES[room.style].brightness)
-    objects = tuple(_scene_object(room, i) for i in range(len(room.pieces)))
+    objects = scene_objects(room)
     scene = Scene(
         id=scene_id or f"room-{seed}",
         source="procedural",
@@ -71,8 +71,11 @@ def make_scene(
     return scene, drawn.images
 
 
-def _scene_object(room: Room, index: int) -> SceneObject:
-    piece = room.pieces[index]
+def scene_objects(room: Room) -> tuple[SceneObject, ...]:
+    return tuple(_scene_object(piece) for piece in room.pieces)
+
+
+def _scene_object(piece: Piece) -> SceneObject:
     c, s = math.cos(piece.yaw), math.sin(piece.yaw)
     box = Box(center=piece.center, size=piece.size, axes=((c, s, 0.0), (-s, c, 0.0), (0.0, 0.0, 1.0)))
     return SceneObject(id=piece.id, label=piece.label, box=box, colour=piece.colour)
@@ -150,7 +153,7 @@ def _cast(
 def _shade(
     mesh: Mesh, rays: NDArray[np.float32], distance: NDArray[np.float32], primitive: NDArray[Any], hit: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Colours (n, 3): the triangle's own, by its normal (two lights and one at the camera), darker with distance, with floor patterns."""
+    """Colours (n, 3): the triangle's own, lit by two lamps and one at the camera, darker with distance, patterned."""
     a, b, c = (mesh.vertices[mesh.triangles[:, i]] for i in range(3))
     normals = np.cross(b - a, c - a)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
@@ -158,12 +161,15 @@ def _shade(
     facing = np.einsum("ij,ij->i", normals[primitive], rays[:, 3:])  # cosine between the normal and the ray
     depth = np.where(hit, distance, 20.0).astype(np.float32)
     shade = (lit[(facing > 0).astype(np.int8), primitive] + 0.12 * np.abs(facing)) * np.clip(1.08 - 0.035 * depth, 0.65, 1.05)
-    shade *= _pattern(mesh.pattern[primitive], rays, depth)
-    return mesh.colours[primitive] * (shade * hit)[:, None].astype(np.float32)
+    shade = shade * _pattern(mesh.pattern[primitive], rays, depth)
+    lit_colours: NDArray[np.float32] = mesh.colours[primitive] * (shade * hit)[:, None].astype(np.float32)
+    return lit_colours
 
 
 def _light(normals: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (0.6 + 0.32 * np.maximum(normals @ KEY_LIGHT, 0) + 0.2 * np.maximum(normals @ FILL_LIGHT, 0)).astype(np.float32)
+    key, fill = np.maximum(normals @ KEY_LIGHT, 0), np.maximum(normals @ FILL_LIGHT, 0)
+    light: NDArray[np.float32] = (0.6 + 0.32 * key + 0.2 * fill).astype(np.float32)
+    return light
 
 
 def _pattern(pattern: NDArray[np.uint8], rays: NDArray[np.float32], depth: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -204,7 +210,7 @@ def _sightings(
         rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         count = int(visible[frame, k])
-        seen[frame].append((k, round(min(1.0, count / max(whole, count)), 4), box, count))
+        seen[frame].append((k, round(float(count / max(whole, count)), 4), box, count))
     return [tuple(s) for s in seen]
 
 
@@ -229,22 +235,30 @@ def _pixels_alone(
     corners = mesh.vertices[mesh.triangles[own].ravel()]  # (3 * T', 3), no vertex shared between objects
     corners[:, 0] += np.repeat(mesh.owner[own], 3).astype(np.float32) * np.float32(APART_M)
     triangles = np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)
-    rays, strides = [], []
+    rays, cells_px = [], []
     for frame, k in pairs:
         left, top, right, bottom = _rectangle(vertices_of[k], poses[frame], intrinsics_px, width, height)
-        stride = max(1, math.ceil(math.sqrt((right - left) * (bottom - top) / ALONE_SAMPLES)))
-        u, v = np.meshgrid(np.arange(left, right, stride) + 0.5 * stride, np.arange(top, bottom, stride) + 0.5 * stride)
+        across, down = math.ceil(right - left), math.ceil(bottom - top)
+        if across * down > ALONE_SAMPLES:
+            coarser = math.sqrt(ALONE_SAMPLES / (across * down))
+            across, down = math.ceil(across * coarser), math.ceil(down * coarser)
+        else:  # the image's own pixels, so that what nothing hides has ratio 1 exactly
+            left, top = math.floor(left), math.floor(top)
+            across, down = math.ceil(right) - left, math.ceil(bottom) - top
+            right, bottom = left + across, top + down
+        step_u, step_v = (right - left) / across, (bottom - top) / down
+        u, v = np.meshgrid(left + step_u * (np.arange(across) + 0.5), top + step_v * (np.arange(down) + 0.5))
         mine = _rays(poses[frame], intrinsics_px, u.ravel(), v.ravel())
         mine[:, 0] += np.float32(k * APART_M)
         rays.append(mine)
-        strides.append(stride)
+        cells_px.append(step_u * step_v)
     _, primitive = _cast(corners, triangles, np.concatenate(rays))
     hit_owner = np.where(primitive != NO_HIT, mesh.owner[own][np.where(primitive != NO_HIT, primitive, 0)], -1)
     ends = np.cumsum([len(r) for r in rays])
     return np.array(
         [
-            np.count_nonzero(hit_owner[end - len(r) : end] == k) * stride**2
-            for (_, k), r, end, stride in zip(pairs, rays, ends, strides, strict=True)
+            np.count_nonzero(hit_owner[end - len(r) : end] == k) * cell_px
+            for (_, k), r, end, cell_px in zip(pairs, rays, ends, cells_px, strict=True)
         ],
         dtype=np.float64,
     )
@@ -256,18 +270,13 @@ def _rectangle(
     intrinsics_px: tuple[float, float, float, float],
     width: int,
     height: int,
-) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom in whole pixels around the object's image, cut where the borderless image ends."""
+) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom in pixels around the object's image, cut where the borderless image ends."""
     fx, fy, cx, cy = intrinsics_px
-    left, top = -math.floor(BORDERLESS * width), -math.floor(BORDERLESS * height)
+    left, top = -BORDERLESS * width, -BORDERLESS * height
     right, bottom = width - left, height - top
     x, y, z = ((vertices - pose[:3, 3]) @ pose[:3, :3]).T
     if z.min() < NEAR_M:  # part of it is beside or behind the camera: its image has no end
         return left, top, right, bottom
     u, v = fx * x / z + cx, fy * y / z + cy
-    return (
-        max(left, math.floor(u.min())),
-        max(top, math.floor(v.min())),
-        min(right, math.ceil(u.max())),
-        min(bottom, math.ceil(v.max())),
-    )
+    return max(left, float(u.min())), max(top, float(v.min())), min(right, float(u.max())), min(bottom, float(v.max()))

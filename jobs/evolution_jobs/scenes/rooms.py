@@ -1,7 +1,7 @@
 """Rooms by seed: areas, a style, furniture in plausible places, and a camera walk through them.
 
-`render` draws what this module decides. The same seed and arguments give the same room on every machine. World: metres, z up, the floor
-at z = 0. It knows neither files nor questions.
+`render` draws what this module decides. The same seed and arguments give the same room on every machine. World: metres, z up,
+the floor at z = 0. It knows neither files nor questions.
 """
 
 import math
@@ -21,9 +21,12 @@ PRETRAINING_SEED = 2**60
 
 GAP_M = 0.06
 """Least space between two pieces of furniture."""
-INSTANCES = ((1, 0.52), (2, 0.2), (3, 0.14), (4, 0.08), (5, 0.06))
-"""How many of one category stand in a room, and how often."""
+INSTANCES = (0.42, 0.22, 0.17, 0.11, 0.08)
+"""How often 1, 2, ... pieces of one category are wanted in a room."""
+DISTINCT = 4
+"""Categories that a room has at least, where it has that many objects: with fewer there is little to compare."""
 TRIES = 24
+"""Places tried for a piece before the room goes without it."""
 TWO_AREAS_SHARE = 0.2
 """Share of rooms that are two, joined by an opening."""
 OPENING_HEIGHT_M = 2.1
@@ -124,7 +127,8 @@ def make_room(
 ) -> Room:
     """The room of that seed, with `objects_min` to `objects_max` pieces of the categories, colours and styles named (None: all).
 
-    A category none of whose colours is named keeps its own colours. Raises ValueError for an unknown name or an empty choice, and where the pieces asked for do not fit.
+    A category none of whose colours is named keeps its own. Raises ValueError for an unknown name or an empty choice, and
+    where the pieces asked for do not fit.
     """
     labels = known(furniture, CATEGORIES, "furniture")
     style_names = known(styles, tuple(STYLES), "styles")
@@ -187,9 +191,10 @@ class _Builder:
         for label in order * 3:
             if len(chosen) >= self.wanted:
                 break
-            count = self.rng.choices(*zip(*INSTANCES, strict=True))[0]
-            room = min(CATALOGUE[label].most - chosen.count(label), self.wanted - len(chosen))
-            chosen += [label] * min(count, room)
+            count = self.rng.choices(range(1, 1 + len(INSTANCES)), INSTANCES)[0]
+            reserved = max(0, min(DISTINCT, len(labels)) - 1 - len(set(chosen)))
+            space = min(CATALOGUE[label].most - chosen.count(label), max(1, self.wanted - len(chosen) - reserved))
+            chosen += [label] * min(count, space)
         # Large before small, so that the small finds its place; what hangs comes last and keeps clear of what stands.
         chosen.sort(key=lambda name: (_rank(CATALOGUE[name]), name))
         numbers: dict[str, int] = {}

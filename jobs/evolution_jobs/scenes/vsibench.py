@@ -1,11 +1,12 @@
 """The official VSI-Bench metadata as scenes: boxes, counts and room sizes of 288 real rooms, and drawings of their layout.
 
-`audit` reads the scenes as they are, without frames; `prepare` also draws them: oriented boxes with a colour per label between walls that
-follow from the boxes and the room size, seen from a camera walk. Poses and visibility are then those of the drawing. The rooms are a
-benchmark's validation set: every scene carries that benchmark's name, and training refuses it.
+`audit` reads the scenes as they are, without frames; `prepare` also draws them: oriented boxes in the colour and, where the
+catalogue has it, the shape of their label, between walls that follow from the boxes and the room size, seen from a camera walk.
+Poses and visibility are then those of the drawing.
+The rooms are a benchmark's validation set: every scene carries that benchmark's name, and training refuses it.
 
-Metadata (reference: vision-x-nyu/thinking-in-space, data/meta_info): per scene `object_bbox[label]` is a list of boxes with `centroid`,
-`axesLengths` (full lengths) and `normalizedAxes` (9 numbers whose rows are the axes); metres, z up.
+Metadata (reference: vision-x-nyu/thinking-in-space, data/meta_info): per scene `object_bbox[label]` is a list of boxes with
+`centroid`, `axesLengths` (full lengths) and `normalizedAxes` (9 numbers whose rows are the axes); metres, z up.
 """
 
 import colorsys
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 from evolution_api.scene import Box, Matrix3, Scene, SceneObject
 from evolution_jobs.scenes.furniture import CATALOGUE, PALETTE, STYLES
 from evolution_jobs.scenes.library import SceneError
-from evolution_jobs.scenes.meshes import Mesh, box_mesh, join, shell_mesh
+from evolution_jobs.scenes.meshes import Mesh, box_mesh, furniture_mesh, join, shell_mesh
 from evolution_jobs.scenes.render import Image, draw, scene_frames
 from evolution_jobs.scenes.rooms import CAMERA_WALL_M, Rect, intrinsics, look_at
 
@@ -34,6 +35,8 @@ EYE_M = 1.55
 """Height of the camera above the floor."""
 FLAT_M = 0.02
 """Boxes are drawn at least this thick."""
+UPRIGHT_COSINE = 0.94
+"""A box stands upright when one of its axes is within 20 degrees of the vertical; many of ScanNet's do not."""
 
 
 def scenes_from_metadata(path: Path) -> dict[str, Scene]:
@@ -104,8 +107,8 @@ def layout_scene(scene: Scene, frames: int, width: int, height: int) -> tuple[Sc
 def walls_of(scene: Scene) -> tuple[Rect, float, float]:
     """Floor rectangle, height of the floor and height of the ceiling above it, metres.
 
-    The rectangle is the boxes' extent, grown evenly about its middle to the official floor area where that is larger. The metadata has no walls: this is a drawing of
-    a plausible room, not a reconstruction.
+    The rectangle is the boxes' extent, grown evenly about its middle to the official floor area where that is larger.
+    The metadata has no walls: this is a plausible room, not a reconstruction.
     """
     corners = np.concatenate([box_corners(o.box) for o in scene.objects]) if scene.objects else np.zeros((1, 3))
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -118,11 +121,25 @@ def walls_of(scene: Scene) -> tuple[Rect, float, float]:
 
 def _layout_mesh(scene: Scene, area: Rect, floor_z: float, ceiling_m: float) -> tuple[Mesh, str]:
     style = tuple(STYLES)[_hash(scene.id) % len(STYLES)]
-    boxes = [
-        box_mesh(o.box.center, np.maximum(o.box.size, FLAT_M).tolist(), np.array(o.box.axes), label_colour(o.label), i)
-        for i, o in enumerate(scene.objects)
-    ]
-    return join([shell_mesh((area,), (), ceiling_m, style, floor_z), *boxes]), style
+    bodies = [_body(o, i, area) for i, o in enumerate(scene.objects)]
+    return join([shell_mesh((area,), (), ceiling_m, style, floor_z), *bodies]), style
+
+
+def _body(thing: SceneObject, owner: int, area: Rect) -> Mesh:
+    """The object's box; shaped as the catalogue has it where the label is known and the box stands upright."""
+    size, axes = np.maximum(thing.box.size, FLAT_M), np.array(thing.box.axes)
+    up = int(np.argmax(np.abs(axes[:, 2])))
+    if thing.label not in CATALOGUE or abs(axes[up, 2]) < UPRIGHT_COSINE:
+        return box_mesh(thing.box.center, size.tolist(), axes, label_colour(thing.label), owner)
+    category = CATALOGUE[thing.label]
+    flat = sorted((i for i in range(3) if i != up), key=lambda i: float(size[i]))
+    width, depth = (flat[1], flat[0]) if sum(category.width) >= sum(category.depth) else (flat[0], flat[1])
+    # The metadata does not say where the front is: it looks into the room.
+    inwards = np.array([*area.center, thing.box.center[2]]) - thing.box.center
+    front = axes[depth] if axes[depth] @ inwards >= 0 else -axes[depth]
+    top = axes[up] if axes[up, 2] > 0 else -axes[up]
+    turned = np.stack([np.cross(front, top), front, top])
+    return furniture_mesh(thing.label, category.colours[0], thing.box.center, size[[width, depth, up]].tolist(), turned, owner)
 
 
 def label_colour(label: str) -> tuple[float, float, float]:

@@ -77,7 +77,7 @@ class SolverModel(kserve.Model):  # type: ignore[misc]
         self.waiting += 1
         WAITING.set(self.waiting)
         try:
-            return Reply(predictions=tuple([await self.answer(i) for i in request.instances])).model_dump()
+            return Reply(predictions=tuple([await self.answer(i) for i in request.instances])).model_dump(mode="json")
         finally:
             self.waiting -= 1
             WAITING.set(self.waiting)

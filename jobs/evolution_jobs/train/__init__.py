@@ -1,1 +1,1 @@
-"""The stage program `train`: one round of supervised fine-tuning with DeepSpeed, over as many pods and processes as the spec says."""
+"""The stage program `train`: one round of supervised fine-tuning with DeepSpeed, over one or more pods and processes."""

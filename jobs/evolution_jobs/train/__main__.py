@@ -10,8 +10,9 @@ Writes  rounds/000t/train/checkpoint/    Hugging Face layout, with evolution.jso
 
     EVOLUTION_INPUT='{"stage": "train", "round": 1, ...}' PET_NNODES=1 PET_NPROC_PER_NODE=2 python -m evolution_jobs.train
 
-Counts: steps, questions (presented), passes (over the selected questions), selected, tokens (answer tokens), processes, zero_stage; easy,
-frontier, hard with signal: training. Measures: train_loss; confidence with signal: training; questions_per_second (summary only).
+Counts: steps, questions (presented), passes (over the selected questions), selected, tokens (of answers), processes,
+zero_stage; easy, frontier, hard with signal: training. Measures: train_loss; mean_confidence with signal: training;
+questions_per_second in the summary alone.
 """
 
 from evolution_jobs.program import run

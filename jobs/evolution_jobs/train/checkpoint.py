@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evolution_api.jobs import StageInput
-from evolution_api.layout import checkpoint_prefix, manifest_key, stage_prefix
-from evolution_api.results import Manifest, StageSummary, StoredFile
+from evolution_api.layout import manifest_key, stage_prefix
+from evolution_api.results import Manifest, StoredFile
 from evolution_jobs.program import BadInputError, log
-from evolution_jobs.storage.manifests import commit, committed, fetch_files, put, summary_of
+from evolution_jobs.storage.manifests import commit, committed, fetch_files, put
 from evolution_jobs.storage.store import Store
 
 COMMON = "mp_rank_00_model_states.pt"
@@ -109,7 +109,6 @@ def commit_partial(
             store.delete(f"{parent}/{name}")
 
 
-def summary(store: Store, job: StageInput, manifest: Manifest) -> StageSummary:
-    """Of a round that is committed; what is left of its middle goes."""
+def drop_partials(store: Store, job: StageInput) -> None:
+    """Once the round is committed, nothing goes on from its middle."""
     store.delete(partial_prefix(job.round))
-    return summary_of(manifest, checkpoint_prefix(job.round))

@@ -1,9 +1,10 @@
-"""DeepSpeed around the solver: configuration, one optimiser step, state to and from a folder, and the weights in Hugging Face layout.
+"""DeepSpeed around the solver: configuration, one optimiser step, state in a folder, weights in Hugging Face layout.
 
 Called by `loop` in every training process. It knows tensors and processes, not rounds, questions or storage.
 
-The loss of a step is a sum over the answer tokens of the global batch, divided by their number. DeepSpeed averages gradients over
-processes, so a process scales its own sum by processes / tokens; it then never matters who took which slice, nor in how many forwards.
+The loss of a step is a sum over the answer tokens of the global batch, divided by their number. DeepSpeed averages gradients
+over processes, so a process scales its own sum by processes / tokens; it then does not matter who took which slice, nor in how
+many forward passes.
 """
 
 import json
@@ -28,6 +29,11 @@ from evolution_jobs.model.solver import Solver
 logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
 
 import deepspeed  # noqa: E402
+import deepspeed.ops  # noqa: E402
+import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: E402 - it would be imported at the first optimiser, 3 s in every process
+
+# No operator of its own: it would compile a shared-memory all-reduce at start, for seconds and with a compiler that images lack.
+deepspeed.ops.__compatible_ops__ = {}
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """Longest wait of one process for another: rank 0 may be uploading the checkpoint meanwhile."""
@@ -105,10 +111,10 @@ class Trainer:
         self.engine.train()
 
     def step(self, packs: Sequence[Pack], most: int) -> Step:
-        """One optimiser step on this process's `packs` of the global batch; `most` is the largest number of packs of any process.
+        """One optimiser step on this process's `packs` of the global batch; no process has more than `most`.
 
-        From ZeRO stage 2 on the processes communicate in every forward and backward pass, so all must do the same number of them: one
-        that has fewer repeats its last with weight 0.
+        From ZeRO stage 2 on the processes communicate in every forward and backward pass, so all must do the same number of
+        them: one that has fewer repeats its last with weight 0.
         """
         size = self.training.micro_batch_size
         groups = [packs[start : start + size] for start in range(0, len(packs), size)]
@@ -147,8 +153,8 @@ class Trainer:
         return float(total)
 
     def save_state(self, folder: Path) -> list[Path]:
-        """Write this process's share of weights, optimiser state and counters; `folder` is this process's own. Returns the files."""
-        (folder / TAG).mkdir(parents=True)  # DeepSpeed makes it in the first process only, for it takes the folder to be shared
+        """Write this process's share of weights, optimiser state and counters to a folder of its own; returns the files."""
+        (folder / TAG).mkdir(parents=True)  # DeepSpeed takes the folder to be shared, and makes it in the first process alone
         self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
         return sorted((folder / TAG).iterdir())
 

@@ -1,11 +1,12 @@
 """One pod of the training job: starts torchrun's own agent, which starts this pod's processes and ends all when one fails.
 
-Called by `python -m evolution_jobs.train`. Reads the variables that the Kubeflow training operator injects (PET_*, MASTER_*). On CPUs
-the processes are forks, so that the heavy modules are imported once a pod; a process that is to use CUDA must not be forked from one
-that may have touched it, so there they are spawned. It knows nothing of models or data.
+Called by `python -m evolution_jobs.train`. Reads the variables that the Kubeflow training operator injects (PET_*, MASTER_*).
+On CPUs the processes are forks, so that the heavy modules are imported once a pod; a process that is to use CUDA must not be
+forked from one that may have touched it, so there they are spawned. It knows nothing of models or data.
 """
 
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolution_api.jobs import StageInput
-from evolution_api.layout import manifest_key
+from evolution_api.layout import checkpoint_prefix, manifest_key
 from evolution_api.results import StageSummary
 from evolution_jobs.program import (
     EXIT_BAD_INPUT,
@@ -29,7 +30,7 @@ from evolution_jobs.program import (
     log,
     start_logging,
 )
-from evolution_jobs.storage.manifests import committed
+from evolution_jobs.storage.manifests import committed, summary_of
 from evolution_jobs.storage.store import run_store
 from evolution_jobs.train import checkpoint
 
@@ -44,7 +45,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 HEAP_BLOCK_BYTES = 32 * 2**20
 """Blocks up to this size come from the heap and not from the kernel; glibc takes no larger number."""
 KEEP_BYTES = 2**30
-"""Freed memory at the heap's end is kept up to this size: given back after every step, it costs a page fault each time it is used."""
+"""Freed memory at the heap's end is kept up to this size: given back at every step, it costs page faults at the next."""
 
 
 class FailedProcessError(Exception):
@@ -64,7 +65,7 @@ class Pod:
 
     @staticmethod
     def from_environment(job: StageInput, environ: Mapping[str, str] = os.environ) -> "Pod":
-        """Raises BadInputError where the variables contradict the spec: another number of processes would train something else."""
+        """Raises BadInputError where the variables contradict the spec, by which states and batches are split."""
         training = job.spec.training
         nodes = int(environ.get("PET_NNODES", "1"))
         processes = int(environ.get("PET_NPROC_PER_NODE", "1"))
@@ -81,16 +82,18 @@ class Pod:
 def launch(job: StageInput) -> StageSummary:
     """Train, and return the round's summary; a round that is committed is left alone."""
     store = run_store(job)
+    pod = Pod.from_environment(job)
     done = committed(store, job.uid, manifest_key(job.round, "train"))
     if done is not None:
         log.info("round %d is trained and committed; nothing to do", job.round)
-        return checkpoint.summary(store, job, done)
-    pod = Pod.from_environment(job)
+        if pod.node == 0:
+            checkpoint.drop_partials(store, job)
+        return summary_of(done, checkpoint_prefix(job.round))
     keep_freed_memory()
     forked = job.spec.scheduling.accelerator == "none"
     if forked:
         os.environ["DS_ACCELERATOR"] = "cpu"
-        import evolution_jobs.train.loop
+        importlib.import_module("evolution_jobs.train.loop")
 
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -124,7 +127,8 @@ def process(job_json: str, folder: str) -> str:
 
     Returns the StageSummary as JSON. What ends it otherwise stands in `folder`/<rank>.json, and in its exit code.
     """
-    terminated = watch_for_sigterm()
+    over = threading.Event()
+    terminated = watch_for_sigterm(over)
     job = StageInput.model_validate_json(job_json)
     rank = int(os.environ["RANK"])
     start_logging(run=job.run, round=job.round, stage=job.stage, attempt=job.attempt, rank=rank)
@@ -132,16 +136,19 @@ def process(job_json: str, folder: str) -> str:
     try:
         from evolution_jobs.train.loop import train
 
-        return train(job, terminated).model_dump_json()
+        summary = train(job, terminated)
     except TerminatedError:
         log.warning("terminated by SIGTERM; what was done is saved")
         code, error = EXIT_TERMINATED, "terminated by SIGTERM"
     except BadInputError as refused:
-        log.error("%s", refused)  # noqa: TRY400 - it says all there is to say
+        log.error("%s", refused)
         code, error = EXIT_BAD_INPUT, str(refused)
     except Exception as failed:
         log.exception("process %d failed", rank)
         code, error = EXIT_FAILED, f"{type(failed).__name__}: {failed}"
+    else:
+        over.set()
+        return summary.model_dump_json()
     words = {"at": time.monotonic(), "code": code, "error": error}
     Path(folder, f"{rank}.json").write_text(json.dumps(words))
     sys.stdout.flush()
@@ -149,8 +156,8 @@ def process(job_json: str, folder: str) -> str:
     os._exit(code)
 
 
-def watch_for_sigterm() -> threading.Event:
-    """An event that SIGTERM sets; a process that has not ended SAVING_S later is ended.
+def watch_for_sigterm(over: threading.Event) -> threading.Event:
+    """An event that SIGTERM sets; the process is ended once its work is `over`, or after SAVING_S.
 
     A thread waits for the signal, since Python's own handlers never run while the main thread waits for a dead peer.
     """
@@ -161,7 +168,7 @@ def watch_for_sigterm() -> threading.Event:
     def wait() -> None:
         signal.sigwait({signal.SIGTERM})
         terminated.set()
-        time.sleep(SAVING_S)
+        over.wait(SAVING_S)
         os._exit(EXIT_TERMINATED)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
@@ -169,7 +176,7 @@ def watch_for_sigterm() -> threading.Event:
 
 
 def cause(failed: Exception, folder: Path) -> BaseException:
-    """What to say of a failure: the process that died without a word, or else the first that spoke; others fail only for want of it."""
+    """What to say of a failure: who was killed, or else who spoke first; the others fail only for want of that one."""
     failures = getattr(failed, "failures", {})
     for rank, failure in failures.items():
         if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:

@@ -1,7 +1,8 @@
 """A round of training in one process: data, steps, checkpoints, and what is committed at the end.
 
-Called by `launcher` in every process of the training job, with torchrun's variables in the environment. Everything random follows from
-the seed, the step and the process, so no generator's state has to be carried over; the learning rate is constant, so no schedule either.
+Called by `launcher` in every process of the training job, with torchrun's variables in the environment. Everything random
+follows from the seed, the step and the process, so no generator's state has to be carried over; the learning rate is constant,
+so no schedule either.
 """
 
 import itertools
@@ -14,6 +15,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from transformers.utils.logging import disable_progress_bar
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import checkpoint_prefix, manifest_key
@@ -24,7 +26,7 @@ from evolution_jobs.model.solver import Solver
 from evolution_jobs.model.weights import fetch_solver
 from evolution_jobs.prepared import read_plan
 from evolution_jobs.program import TerminatedError, log, progress
-from evolution_jobs.storage.manifests import commit, committed, read_file
+from evolution_jobs.storage.manifests import commit, committed, read_file, summary_of
 from evolution_jobs.storage.store import run_store
 from evolution_jobs.train import checkpoint
 from evolution_jobs.train.chosen import choose, commit_confidences
@@ -41,6 +43,7 @@ def train(job: StageInput, terminated: threading.Event) -> StageSummary:
 
     Raises TerminatedError once `terminated` is set in any process, after saving the state; BadInputError for what no retry mends.
     """
+    disable_progress_bar()
     join(cuda=job.spec.scheduling.accelerator != "none")
     with tempfile.TemporaryDirectory(prefix="evolution-train-") as scratch:
         summary = Round(job, Path(scratch), terminated).run()
@@ -175,10 +178,11 @@ class Round:
             files[checkpoint.metrics_key(self.job.round)] = self.record.metrics
             counts, measures = self._outcome()
             commit(self.store, self.job, files, counts=counts, measures=measures, already=stored)
+            checkpoint.drop_partials(self.store, self.job)
         dist.barrier()
         manifest = committed(self.store, self.job.uid, manifest_key(self.job.round, "train"))
         assert manifest is not None
-        summary = checkpoint.summary(self.store, self.job, manifest)
+        summary = summary_of(manifest, checkpoint_prefix(self.job.round))
         return summary.model_copy(update={"measures": {**summary.measures, "questions_per_second": speed}})
 
     def _outcome(self) -> tuple[dict[str, int], dict[str, float]]:

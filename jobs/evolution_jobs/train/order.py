@@ -1,6 +1,6 @@
 """The order in which questions are trained on, and which process takes which: a function of the seed, the round and the data.
 
-Called by `loop`. Pure: it knows neither models nor storage. Batches do not depend on the number of processes; who takes what does.
+Called by `loop`. Pure: it knows neither models nor storage. Batches do not depend on the number of processes.
 """
 
 import heapq
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from evolution_api.question import Question
 
 PREFIX_COST = 8
-"""What the frames of a scene cost to compute, in questions: measured on the tiny model with six frames; larger frames only make the
-count of slices matter more than their length, which is the same order."""
+"""What a scene's frames cost to compute, in questions, on the tiny model with six frames; more only where frames are larger."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ Batch = tuple[Slice, ...]
 def batches(questions: Sequence[Question], *, seed: int, round_: int, size: int) -> Iterator[Batch]:
     """Endless global batches of exactly `size` questions.
 
-    A pass takes every question once: scenes in a shuffled order, each scene's questions together in a shuffled order. A scene that
-    does not fit goes on in the next batch; where the questions end, a further pass with a new order begins. Raises ValueError for no
-    questions.
+    A pass takes every question once: scenes in a shuffled order, each scene's questions together in a shuffled order. A scene
+    that does not fit goes on in the next batch; where the questions end, a further pass with a new order begins. Raises
+    ValueError for no questions.
     """
     if not questions:
         raise ValueError("no questions to train on")
@@ -88,7 +87,7 @@ def _passes(questions: Sequence[Question], seed: str) -> Iterator[Slice]:
         by_scene.setdefault(question.scene, []).append(question)
     number = 0
     while True:
-        rng = random.Random(f"{seed}/{number}")
+        rng = random.Random(f"{seed}/{number}")  # noqa: S311 - an order, not a secret
         for scene in rng.sample(list(by_scene), len(by_scene)):
             yield Slice(scene, tuple(rng.sample(by_scene[scene], len(by_scene[scene]))))
         number += 1

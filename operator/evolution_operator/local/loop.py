@@ -9,7 +9,7 @@ import select
 import signal
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from evolution_api.run import EvolutionRun, EvolutionRunSpec
 from evolution_operator.interface import Event, Settings
@@ -28,6 +28,12 @@ SUSPEND_SIGNAL = signal.SIGUSR1
 
 class Watcher(Protocol):
     """Whoever shows what goes on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def happened(self, now: datetime, event: Event) -> None: ...
 

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolution_api.run import EvolutionRunSpec
+from evolution_operator.local.folder import ENV_WORKDIR
+
 EXIT_KILLED = 128 + signal.SIGKILL
 SERVER = (sys.executable, "-m", "evolution_jobs.forkserver")
 
@@ -21,8 +24,16 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # Threads that wait by spinning starve the others when several programs share few cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
+
+
+def server_environment(spec: EvolutionRunSpec, workdir: Path) -> dict[str, str]:
+    """The environment of the fork server: the user's own, the mark of the folder, and what is read when modules are loaded."""
+    accelerator = {"DS_ACCELERATOR": "cpu"} if spec.scheduling.accelerator == "none" else {}
+    return {**os.environ, **MALLOC, **ONE_THREAD, **accelerator, ENV_WORKDIR: str(workdir)}
 
 
 @dataclass
@@ -38,7 +49,7 @@ class Programs:
     """The fork server and what it runs. It is started with the first program and again should it ever die."""
 
     def __init__(self, environ: Mapping[str, str], log: Path, command: Sequence[str] = SERVER) -> None:
-        self._environ = {**environ, **MALLOC, **ONE_THREAD}
+        self._environ = environ
         self._log = log
         self._command = command
         self._server: subprocess.Popen[bytes] | None = None

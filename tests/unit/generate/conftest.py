@@ -34,13 +34,9 @@ def make_scene(scene_id: str, number: int) -> Scene:
         )
         pose = ((1.0, 0.0, 0.0, 1.7 * i), (0.0, 0.0, 1.0, 0.0), (0.0, -1.0, 0.0, 1.5), (0.0, 0.0, 0.0, 1.0))
         frames.append(
-            Frame(
-                file=f"{i}.png", time_s=float(i), width=16, height=12, pose=pose, intrinsics=(20, 20, 8, 6), visible=visible
-            )
+            Frame(file=f"{i}.png", time_s=float(i), width=16, height=12, pose=pose, intrinsics=(20, 20, 8, 6), visible=visible)
         )
-    return Scene(
-        id=scene_id, source="procedural", room_size_m2=30.0 + number, objects=tuple(objects), frames=tuple(frames)
-    )
+    return Scene(id=scene_id, source="procedural", room_size_m2=30.0 + number, objects=tuple(objects), frames=tuple(frames))
 
 
 def write_scene(root: Path, scene: Scene) -> None:
@@ -91,5 +87,3 @@ def stored(tmp_path: Path) -> Callable[[], dict[str, bytes]]:
         return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
     return read
-
-

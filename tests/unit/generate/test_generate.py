@@ -93,7 +93,7 @@ def test_what_any_earlier_round_asked_is_not_asked_again(
         run_shard(prepared(round_=round_), 0, monkeypatch)
     ids = [q.id for round_ in (1, 2, 3) for q in accepted(stored(), round_, 0)]
     assert len(set(ids)) == len(ids)
-    assert "duplicate" in {r.reason for r in rejected(stored(), 3, 0)}
+    assert "duplicate" not in {r.reason for r in rejected(stored(), 3, 0)}  # the grammar does not even submit them
 
 
 def level_is_easy(question: Question) -> Label:
@@ -141,7 +141,7 @@ def test_a_shard_without_any_usable_scene_fails_and_writes_nothing(
     job = prepared()
     for scene in ("room-0", "room-2"):
         (scenes_folder / scene / "scene.json").unlink()
-    with pytest.raises(BadInputError, match=r"shard 0: none of its 2 scenes can be used.*lower generation.shards"):
+    with pytest.raises(BadInputError, match=r"none of the shard's 2 scenes can be used.*lower generation.shards"):
         run_shard(job, 0, monkeypatch)
     assert not [key for key in stored() if key.startswith("rounds/0001")]
 

@@ -92,9 +92,7 @@ def test_past_the_time_limit_one_sentence_says_what_was_seen_last(answering: Cal
     def expect(url: str) -> None:
         with pytest.raises(TimeoutError) as raised:
             ask(url, timeout_s=0.3)
-        assert f"the solver's server at {url} did not answer within probe.timeoutSeconds = 0.3 (last: {last}" in str(
-            raised.value
-        )
+        assert f"the solver's server at {url} did not answer within probe.timeoutSeconds = 0.3 (last: {last}" in str(raised.value)
 
     if answer is None:
         expect(f"http://127.0.0.1:{free_port()}")

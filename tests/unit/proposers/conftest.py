@@ -6,11 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from evolution_api.scene import Box, Frame, Scene, SceneObject, Sighting
+from evolution_api.jobs import StageInput
+from evolution_api.layout import SCENE_PLAN_KEY
+from evolution_api.run import EvolutionRunSpec
+from evolution_api.scene import Box, Frame, Scene, SceneObject, ScenePlan, Sighting
+from evolution_jobs.storage.manifests import commit
+from evolution_jobs.storage.store import run_store
 
 
 @dataclass
@@ -23,14 +30,15 @@ class Says:
     """The body itself; None makes a chat completion of `content`."""
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
-    usage: bool = True
+    usage: tuple[int, int] | None = (100, 10)
+    """Tokens in and out; None for a server that does not count them."""
 
     def body(self) -> bytes:
         if self.raw is not None:
             return self.raw.encode()
         completion: dict[str, Any] = {"choices": [{"message": {"role": "assistant", "content": self.content}}]}
-        if self.usage:
-            completion["usage"] = {"prompt_tokens": 100, "completion_tokens": 10}
+        if self.usage is not None:
+            completion["usage"] = dict(zip(("prompt_tokens", "completion_tokens"), self.usage, strict=True))
         return json.dumps(completion).encode()
 
 
@@ -149,3 +157,39 @@ def room() -> Scene:
 @pytest.fixture
 def says() -> type[Says]:
     return Says
+
+
+@pytest.fixture
+def job(tmp_path: Path, room: Scene, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StageInput]:
+    """A run over copies of the room, one shard; `proposer` is its union."""
+
+    monkeypatch.delenv("JOB_COMPLETION_INDEX", raising=False)
+
+    def make(proposer: dict[str, Any], scenes: int = 6) -> StageInput:
+        root = tmp_path / "scenes"
+        ids = [f"room-{i}" for i in range(scenes)]
+        for scene_id in ids:
+            (root / scene_id / "frames").mkdir(parents=True)
+            (root / scene_id / "scene.json").write_text(room.model_copy(update={"id": scene_id}).model_dump_json())
+            for frame in room.frames:
+                Image.new("RGB", (64, 48), "grey").save(root / scene_id / frame.file)
+        spec = EvolutionRunSpec.model_validate(
+            {
+                "model": {"uri": "file:///nowhere"},
+                "scenes": {"uri": f"file://{root}"},
+                "storage": {"uri": f"file://{tmp_path / 'storage'}"},
+                "generation": {
+                    "shards": 1,
+                    "questionsPerScene": 1,
+                    "proposer": proposer,
+                    "maxFailedShards": 0,
+                    "filters": {"dropBlind": False},
+                },
+            }
+        )
+        prepare = StageInput(namespace="default", run="test", uid="uid-1", stage="prepare", round=0, spec=spec)
+        plan = ScenePlan(root_uri=f"file://{root}", train=tuple(ids), heldout=())
+        commit(run_store(prepare), prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
+        return prepare.model_copy(update={"stage": "generate", "round": 1})
+
+    return make

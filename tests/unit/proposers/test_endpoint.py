@@ -131,7 +131,7 @@ def test_a_server_without_schemas_is_asked_without(server: Any, says: Any) -> No
 
 
 def test_tokens_are_estimated_where_the_server_does_not_count_them(server: Any, says: Any) -> None:
-    server.script = [says("x" * 40, usage=False)]
+    server.script = [says("x" * 40, usage=None)]
     assert say(model(server)) == Reply("x" * 40, tokens_in=4, tokens_out=10)
 
 

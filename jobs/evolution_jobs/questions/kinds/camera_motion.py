@@ -1,7 +1,8 @@
 """How did the camera's heading or place change between two frames?
 
-Levels: 0 turned left or right, by 45 to 150 degrees; 1 the same, by 20 to 45; 2 left, right or no turn; 3 where it moved, seen from
-the first frame: forward, back, left or right. Turns are level, the shorter way round, and judged by the poses of the two frames alone.
+Levels: 0 turned left or right, by 45 to 150 degrees; 1 the same, by 20 to 45; 2 left, right or no turn; 3 where it
+moved, seen from the first frame: forward, back, left or right. Turns are level, the shorter way round, and judged by
+the poses of the two frames alone.
 """
 
 import math
@@ -22,7 +23,7 @@ STILL_DEG = 8.0
 LONGEST_TURN_DEG = 150.0
 """Beyond it left and right grow alike."""
 GRADES_DEG = ((45.0, LONGEST_TURN_DEG), (TURNED_DEG, 45.0), (0.0, LONGEST_TURN_DEG))
-SIDES, SIDES_OR_NONE = ("left", "right"), ("left", "right", "no turn")
+SIDES, SIDES_OR_NONE = ("left", "right"), ("left", "right", "not at all")
 WAYS = ("forward", "left", "back", "right")
 """Quarters of the circle, counter-clockwise, the first one around straight ahead."""
 MOVED_M = 0.5
@@ -32,10 +33,7 @@ FRAME = re.compile(r"\bframe (\d{1,4})\b")
 
 
 def turn_program(i: int, j: int) -> str:
-    return (
-        f"turn = camera_turn({i}, {j})\n"
-        f"'left' if turn >= {TURNED_DEG} else 'right' if turn <= -{TURNED_DEG} else 'no turn'"
-    )
+    return f"turn = camera_turn({i}, {j})\n'left' if turn >= {TURNED_DEG} else 'right' if turn <= -{TURNED_DEG} else 'not at all'"
 
 
 def move_program(i: int, j: int) -> str:
@@ -71,7 +69,8 @@ def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
     if moves:
         text = f"From frame {i} to frame {j}, which way did the camera move, seen from the direction it was facing in frame {i}?"
     else:
-        text = f"From frame {i} to frame {j}, did the camera turn {' or '.join(offered)}?".replace("turn left or right or no", "turn left, right, or no")
+        turns = "left or right" if offered == SIDES else "left, right, or not at all"
+        text = f"From frame {i} to frame {j}, did the camera turn {turns}?"
     return Proposal(
         kind="camera_motion",
         text=text,
@@ -82,7 +81,7 @@ def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
     )
 
 
-def doubt(proposal: Proposal, answer: str, library: Geometry) -> Doubt | None:
+def doubt(proposal: Proposal, answer: str, library: Geometry) -> Doubt | None:  # noqa: ARG001
     named = list(dict.fromkeys(int(f) for f in FRAME.findall(proposal.text)))
     offered = set(proposal.options)
     if len(named) != 2 or not all(1 <= f <= library.frames() for f in named):
@@ -94,7 +93,7 @@ def doubt(proposal: Proposal, answer: str, library: Geometry) -> Doubt | None:
     else:
         return "malformed_proposal", f"the options {proposal.options} are neither {SIDES}, {SIDES_OR_NONE} nor {WAYS}"
     if unsure is None and true not in offered:
-        unsure = f"the camera made {true}, which is no option"
+        unsure = f"the camera turned {true}, which is no option"
     return None if unsure is None else ("too_close", unsure)
 
 
@@ -102,7 +101,7 @@ def _turned(library: Geometry, i: int, j: int) -> tuple[str, str | None]:
     """The turn, and one sentence if it is not clear."""
     turn = library.camera_turn(i, j)
     if abs(turn) < STILL_DEG:
-        return "no turn", None
+        return "not at all", None
     side = "left" if turn > 0 else "right"
     if not TURNED_DEG <= abs(turn) <= LONGEST_TURN_DEG:
         return side, f"a turn of {turn:.1f} degrees is neither below {STILL_DEG} nor {TURNED_DEG} to {LONGEST_TURN_DEG}"

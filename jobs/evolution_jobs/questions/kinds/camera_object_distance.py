@@ -1,4 +1,5 @@
-"""Distance from the camera in one frame to the closest point of an object's box, metres; the only object of its label, seen there.
+"""Distance from the camera in one frame to the closest point of an object's box, metres; the only object of its
+label, seen there.
 
 Levels by the visible share of the object in that frame: 0 from 0.6 on, 1 from 0.3 on, 2 from 0.1 on.
 """
@@ -32,8 +33,7 @@ def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
         (frame, label)
         for label in nameable(library, single=True)
         for frame in range(1, library.frames() + 1)
-        if least <= library.visible(frame, label) < most
-        and library.camera_distance(frame, library.one(label)) >= MIN_DISTANCE_M
+        if least <= library.visible(frame, label) < most and library.camera_distance(frame, library.one(label)) >= MIN_DISTANCE_M
     ]
     if not asked:
         return None

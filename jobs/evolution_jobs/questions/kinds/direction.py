@@ -1,7 +1,8 @@
 """The three grades of relative direction in one place: standing by one object and facing a second, where is a third?
 
-Each grade cuts the circle of bearings (counter-clockwise from straight ahead) into sectors. A question is sound if the query lies inside
-its sector by a margin on both sides. Levels by that margin: 0 from 30 degrees on, 1 from 20 on, 2 from 10.25 on.
+Each grade cuts the circle of bearings (counter-clockwise from straight ahead) into sectors. A question is sound if
+the query lies inside its sector by a margin on both sides. Levels by that margin: 0 from 30 degrees on, 1 from 20 on,
+2 from 10.25 on.
 """
 
 import math
@@ -55,23 +56,29 @@ def margin(grade: Grade, angle: float) -> tuple[str, float]:
 def propose(grade: Grade, scene: Scene, level: int, rng: random.Random) -> Proposal | None:
     library = geometry(scene)
     least, most = GRADES_DEG[level]
+    aim = rng.choice(grade.offered)  # rooms have few objects behind one: without an aim, back would hardly be asked
+    found: list[str] | None = None
     for labels in sample(rng, nameable(library, single=True), 3, TRIES):
         if _unsound(grade, library, labels) is not None:
             continue
-        standing, facing, query = labels
-        _, inside = margin(grade, library.bearing(*map(library.one, labels)))
+        sector, inside = margin(grade, library.bearing(*map(library.one, labels)))
         if least <= inside < most:
-            text = grade.question.format(standing=standing, facing=facing, query=query)
-            return Proposal(
-                kind=grade.kind,
-                text=text,
-                answer_type="choice",
-                options=shuffled(grade.offered, scene.id, text),
-                program=program(grade, *labels),
-                labels=tuple(labels),
-                level=level,
-            )
-    return None
+            found = labels
+            if sector == aim:
+                break
+    if found is None:
+        return None
+    standing, facing, query = found
+    text = grade.question.format(standing=standing, facing=facing, query=query)
+    return Proposal(
+        kind=grade.kind,
+        text=text,
+        answer_type="choice",
+        options=shuffled(grade.offered, scene.id, text),
+        program=program(grade, standing, facing, query),
+        labels=(standing, facing, query),
+        level=level,
+    )
 
 
 def doubt(grade: Grade, proposal: Proposal, library: Geometry) -> Doubt | None:

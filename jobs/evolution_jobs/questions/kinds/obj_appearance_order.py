@@ -1,7 +1,9 @@
-"""In which order do four labels first appear in the frames? Levels by the number of labels: 0 two, 1 three, 2 four (as VSI-Bench).
+"""In which order do four labels first appear in the frames? Levels by the number of labels: 0 two, 1 three, 2 four
+(as VSI-Bench).
 
-First seen means a tenth visible. The sentence lists the labels by the alphabet, so that the listed order says nothing: it is as likely
-to be right as any other that is offered. (In VSI-Bench it is always among the options and never right.)
+First seen means a tenth visible. The sentence lists the labels by the alphabet, so that the listed order says
+nothing: it is as likely to be right as any other that is offered. (In VSI-Bench it is always among the options and
+never right.)
 """
 
 import itertools
@@ -22,7 +24,9 @@ TRIES = 24
 
 
 def program(labels: list[str]) -> str:
-    return f"', '.join(sorted({labels!r}, key=first_seen))"
+    return (
+        f"first = {{label: first_seen(label) for label in {labels!r}}}\n', '.join(sorted(first, key=lambda label: first[label]))"
+    )
 
 
 def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
@@ -36,9 +40,7 @@ def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
         right = ", ".join(sorted(labels, key=library.first_seen))
         wrong = [", ".join(p) for p in itertools.permutations(labels) if ", ".join(p) != right]
         options = [right, *rng.sample(wrong, min(OFFERED - 1, len(wrong)))]
-        text = (
-            f"What will be the first-time appearance order of the following categories in the video: {', '.join(labels)}?"
-        )
+        text = f"What will be the first-time appearance order of the following categories in the video: {', '.join(labels)}?"
         return Proposal(
             kind="obj_appearance_order",
             text=text,

@@ -39,8 +39,7 @@ def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
         if least <= library.distance(library.one(a), library.one(b)) < most:
             a, b = sorted((a, b))
             text = (
-                "Measuring from the closest point of each object, "
-                f"what is the distance between the {a} and the {b} (in meters)?"
+                f"Measuring from the closest point of each object, what is the distance between the {a} and the {b} (in meters)?"
             )
             return Proposal(
                 kind="object_abs_distance",

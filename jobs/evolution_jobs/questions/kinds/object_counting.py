@@ -31,9 +31,7 @@ def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
         return None
     label = rng.choice(labels)
     text = f"How many {label}(s) are in this room?"
-    return Proposal(
-        kind="object_counting", text=text, answer_type="count", program=program(label), labels=(label,), level=level
-    )
+    return Proposal(kind="object_counting", text=text, answer_type="count", program=program(label), labels=(label,), level=level)
 
 
 def doubt(proposal: Proposal, answer: str, library: Geometry) -> Doubt | None:  # noqa: ARG001

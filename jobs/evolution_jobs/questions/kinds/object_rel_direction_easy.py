@@ -14,7 +14,8 @@ GRADE = direction.Grade(
     kind="object_rel_direction_easy",
     sectors=(("left", 0.0, 135.0), ("behind", 135.0, 225.0), ("right", 225.0, 360.0)),
     offered=("left", "right"),
-    question="If I am standing by the {standing} and facing the {facing}, is the {query} to the left or the right of the {facing}?",
+    question="If I am standing by the {standing} and facing the {facing}, is the {query} to the left "
+    "or the right of the {facing}?",
     program="'left' if angle < 180 else 'right'",
 )
 

@@ -14,9 +14,9 @@ GRADE = direction.Grade(
     kind="object_rel_direction_hard",
     sectors=(("front-left", 0.0, 90.0), ("back-left", 90.0, 180.0), ("back-right", 180.0, 270.0), ("front-right", 270.0, 360.0)),
     offered=("front-left", "front-right", "back-left", "back-right"),
-    question="If I am standing by the {standing} and facing the {facing}, is the {query} to my front-left, front-right, back-left, "
-    "or back-right?\nThe directions refer to the quadrants of a Cartesian plane (if I am standing at the origin and facing along "
-    "the positive y-axis).",
+    question="If I am standing by the {standing} and facing the {facing}, is the {query} to my front-left, front-right, "
+    "back-left, or back-right?\nThe directions refer to the quadrants of a Cartesian plane (if I am standing at the origin "
+    "and facing along the positive y-axis).",
     program="['front-left', 'back-left', 'back-right', 'front-right'][int(angle // 90)]",
 )
 

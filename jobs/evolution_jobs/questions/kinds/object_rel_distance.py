@@ -1,7 +1,7 @@
 """Which of several objects is closest to another one, by closest points; the target is the only object of its label.
 
-Levels by the number of candidates and by how much farther the second is: 0 two and from 1 m on, 1 three and from 0.6 m, 2 four and from
-0.3 m, 3 four and 0.15 to 0.6 m.
+Levels by the number of candidates and by how much farther the second is: 0 two and from 1 m on, 1 three and from 0.6
+m, 2 four and from 0.3 m, 3 four and 0.15 to 0.6 m.
 """
 
 import random

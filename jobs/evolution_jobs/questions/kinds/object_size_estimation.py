@@ -1,4 +1,5 @@
-"""Longest side of the only object of its label, centimetres. Levels by that side: 0 from 120 cm on, 1 from 60, 2 below.
+"""Longest side of the only object of its label, centimetres. Levels by that side: 0 from 120 cm on, 1 from 60, 2
+below.
 
 The box's longest edge, as VSI-Bench takes it: in a tilted box it need be neither length, width nor height.
 """
@@ -28,9 +29,7 @@ def propose(scene: Scene, level: int, rng: random.Random) -> Proposal | None:
     if not labels:
         return None
     label = rng.choice(labels)
-    text = (
-        f"What is the length of the longest dimension (length, width, or height) of the {label}, measured in centimeters?"
-    )
+    text = f"What is the length of the longest dimension (length, width, or height) of the {label}, measured in centimeters?"
     return Proposal(
         kind="object_size_estimation",
         text=text,

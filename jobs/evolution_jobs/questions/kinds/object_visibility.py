@@ -1,4 +1,5 @@
-"""In which of these frames can an object of the label be seen? Exactly one of the offered frames shows it, the others show nothing of it.
+"""In which of these frames can an object of the label be seen? Exactly one of the offered frames shows it, the others
+show nothing of it.
 
 Levels by the number of frames offered: 0 two, 1 three, 2 four.
 """

@@ -9,10 +9,7 @@ from evolution_jobs.questions.kinds.shape import Doubt, Shape, askable
 
 LEVELS = 1
 SHAPE = Shape("number", unit="m2", needs=("room_size",))
-TEXT = (
-    "What is the size of this room (in square meters)? \n"
-    "If multiple rooms are shown, estimate the size of the combined space."
-)
+TEXT = "What is the size of this room (in square meters)? \nIf multiple rooms are shown, estimate the size of the combined space."
 PROGRAM = "round(room_size(), 1)"
 
 

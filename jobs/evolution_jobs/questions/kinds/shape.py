@@ -84,7 +84,7 @@ def sample(rng: random.Random, items: Sequence[str], n: int, tries: int) -> Iter
 
 
 def shuffled(options: Iterable[str], scene: str, text: str) -> tuple[str, ...]:
-    """Options in an order that looks random but follows from scene and sentence, so that the same question asked again is the same."""
+    """Options in an order that follows from scene and sentence alone, so that the same question asked again is the same."""
     digest = hashlib.sha256(f"{scene}\n{text}".encode()).digest()
     listed = sorted(options)
     random.Random(digest).shuffle(listed)  # noqa: S311 - no secret

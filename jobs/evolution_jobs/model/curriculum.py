@@ -1,0 +1,97 @@
+"""What the tiny model is pre-trained on: procedural rooms, and questions of every kind about them; and what is kept from it.
+
+Half of the furniture, some colours and some room styles are left out. Their words are in the tokenizer with untrained embeddings: what
+they look like is left for the loop to teach. Formats are not left out: the model knows how to answer every kind. Called by `pretrain`
+and `card`; it knows no model.
+"""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from evolution_api.kinds import KINDS, Kind
+from evolution_api.question import Question
+from evolution_api.run import Filters
+from evolution_api.scene import Scene
+from evolution_jobs.questions.check import check
+from evolution_jobs.questions.kinds import kind
+from evolution_jobs.questions.sandbox import Sandbox
+from evolution_jobs.scenes.furniture import CATEGORIES, PALETTE, STYLES
+from evolution_jobs.scenes.render import make_scene
+from evolution_jobs.scenes.rooms import PRETRAINING_SEED
+
+FRAMES = 6
+FRAME_PX = 64
+OBJECTS = (4, 8)
+"""Fewest and most objects in a room."""
+
+LEFT_OUT_FURNITURE = (
+    "stool", "desk", "nightstand", "stove", "washing machine", "bathtub", "piano", "bicycle",
+    "trash bin", "mirror", "guitar", "radiator", "aquarium", "suitcase", "speaker", "painting",
+)  # fmt: skip
+LEFT_OUT_COLOURS = ("orange", "teal", "purple")
+"""Of objects; a left-out category keeps its own colours."""
+LEFT_OUT_STYLES = ("rose", "dusk", "moss")
+
+FURNITURE = tuple(c for c in CATEGORIES if c not in LEFT_OUT_FURNITURE)
+COLOURS = tuple(c for c in PALETTE if c not in LEFT_OUT_COLOURS)
+STYLES_SHOWN = tuple(s for s in STYLES if s not in LEFT_OUT_STYLES)
+
+MORE: tuple[Kind, ...] = (*["object_existence"] * 3, "object_counting", "object_visibility", "object_rel_distance")  # type: ignore[assignment]
+ASKED: tuple[Kind, ...] = (*KINDS, *MORE)
+"""Kinds asked of each room, where it can be asked: what names an object and asks nothing else teaches what its word looks like."""
+LONG: tuple[Kind, ...] = ("object_rel_direction_medium", "object_rel_direction_hard")
+LONG_SHARE = 0.5
+"""Kinds whose sentence takes 50 words are asked of so many rooms only."""
+TRIES = 10
+"""Proposals tried of a kind before the room goes without it."""
+
+Frames = list[Image.Image]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    scene: Scene
+    frames: Frames
+    questions: tuple[Question, ...]
+
+
+def lesson(number: int, seed: int, sandbox: Sandbox) -> Lesson:
+    """The `number`-th room of pre-training with that seed; a function of both."""
+    room = PRETRAINING_SEED + (seed << 32) + number
+    scene, images = make_scene(
+        room, FRAMES, FRAME_PX, FRAME_PX, furniture=FURNITURE, colours=COLOURS, styles=STYLES_SHOWN,
+        objects_min=OBJECTS[0], objects_max=OBJECTS[1],
+    )  # fmt: skip
+    return Lesson(scene, as_frames(images), tuple(ask(scene, room, FURNITURE, sandbox)))
+
+
+def as_frames(images: list[np.ndarray]) -> Frames:  # type: ignore[type-arg]
+    return [Image.fromarray(image) for image in images]
+
+
+def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox) -> list[Question]:
+    """Questions of every kind that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
+    rng = random.Random(seed)
+    accepted: dict[str, Question] = {}
+    for name in ASKED:
+        if name in LONG and rng.random() > LONG_SHARE:
+            continue
+        module = kind(name)
+        wanted = rng.choice(("yes", "no"))  # dropping what names other labels would drop more of one than of the other
+        for _ in range(TRIES):
+            proposal = module.propose(scene, rng.randrange(module.LEVELS), rng)
+            if proposal is None or not set(proposal.labels) <= set(labels):
+                continue
+            question = check(
+                proposal, scene, sandbox=sandbox, filters=Filters(), round_=0, proposer="grammar", accepted_ids=set(accepted)
+            )
+            if isinstance(question, Question) and (question.answer_type != "yesno" or question.answer == wanted):
+                accepted[question.id] = question
+                break
+    questions = list(accepted.values())
+    rng.shuffle(questions)
+    return questions
