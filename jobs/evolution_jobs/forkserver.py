@@ -264,12 +264,13 @@ def set_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], *, packages: Collection[str] = ("evolution_jobs",), steps: Sequence[Step] = STEPS) -> None:
+    """Serve the connection at file descriptor `arguments[0]` for the process `arguments[1]`; tests name packages of their own."""
     descriptor, parent = map(int, arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the adapter's to interpret
     die_with_parent(parent)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    Server(socket.socket(fileno=descriptor), packages=("evolution_jobs",), steps=STEPS).serve()
+    Server(socket.socket(fileno=descriptor), packages=packages, steps=steps).serve()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ another name. The server (`evolution_jobs.serve`) shares the messages; neither e
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -68,6 +69,7 @@ class SolverClient:
         self.timeout_s = timeout_s
         # The server is a neighbour in the cluster or on the loopback, never behind the proxy that the environment may name.
         self.http = httpx.AsyncClient(trust_env=False)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every request, and every one that is asked again
 
     async def __aenter__(self) -> Self:
         return self

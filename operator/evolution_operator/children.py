@@ -82,18 +82,20 @@ def family_of(run: EvolutionRun, observed: Observed) -> Family:
     uid = run.metadata.uid
     own = [raw for raw in observed.children if _belongs(raw, uid)]
     taken = frozenset((raw["kind"], raw["metadata"]["name"]) for raw in observed.children if not _belongs(raw, uid))
-    uids = {raw["metadata"].get("uid") for raw in own}
-    pods: dict[Identity, list[KubeObject]] = defaultdict(list)
+    by_identity: dict[Identity, list[KubeObject]] = defaultdict(list)
+    for raw in own:
+        by_identity[_identity(raw)].append(raw)
+    pods: dict[str, list[KubeObject]] = defaultdict(list)
     orphans = []
-    identities = {_identity(raw) for raw in own}
     for pod in observed.pods:
         if pod["metadata"].get("labels", {}).get(LABEL_RUN_UID) != uid:
             continue
-        if _identity(pod) in identities and _owners(pod) <= uids:
-            pods[_identity(pod)].append(pod)
+        parent = next((raw for raw in by_identity.get(_identity(pod), ()) if _made_by(pod, raw)), None)
+        if parent is not None:
+            pods[parent["metadata"]["name"]].append(pod)
         elif pod_is_active(pod):
             orphans.append(pod)
-    children = tuple(_child(run.metadata.name, raw, tuple(pods[_identity(raw)])) for raw in own)
+    children = tuple(_child(run.metadata.name, raw, tuple(pods[raw["metadata"]["name"]])) for raw in own)
     return Family(children, tuple(orphans), taken)
 
 
@@ -103,9 +105,10 @@ def _belongs(raw: KubeObject, uid: str) -> bool:
     return meta.get("labels", {}).get(LABEL_RUN_UID) == uid and (not owners or any(o.get("uid") == uid for o in owners))
 
 
-def _owners(pod: KubeObject) -> set[str | None]:
-    """Uids of the Job or PyTorchJob that made the pod; a service's pods belong to a ReplicaSet, which says nothing here."""
-    return {o.get("uid") for o in pod["metadata"].get("ownerReferences") or () if o.get("kind") in ("Job", "PyTorchJob")}
+def _made_by(pod: KubeObject, child: KubeObject) -> bool:
+    """A Job's and a PyTorchJob's pods name their maker; a service's belong to a ReplicaSet, which says nothing here."""
+    makers = [o for o in pod["metadata"].get("ownerReferences") or () if o.get("kind") in ("Job", "PyTorchJob")]
+    return all(o.get("uid") == child["metadata"].get("uid") for o in makers)
 
 
 def _identity(raw: KubeObject) -> Identity:

@@ -27,7 +27,7 @@ import torch
 
 from evolution_api.question import Question
 from evolution_jobs.model import tiny
-from evolution_jobs.model.card import write_card
+from evolution_jobs.model.card import TRAINING_FILE, write_card
 from evolution_jobs.model.curriculum import lesson
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
@@ -143,7 +143,9 @@ def main() -> None:
     solver.processor.save_pretrained(options.out)
     steps = pretrain(solver, options.minutes * 60, options.seed, options.out)
     solver.model.save_pretrained(options.out)
-    write_card(options.out, steps, steps * SCENES_A_STEP, options.minutes, options.seed)
+    training = {"steps": steps, "rooms": steps * SCENES_A_STEP, "minutes": options.minutes, "seed": options.seed}
+    (options.out / TRAINING_FILE).write_text(json.dumps(training) + "\n")
+    write_card(options.out)
 
 
 if __name__ == "__main__":

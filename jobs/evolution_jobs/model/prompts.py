@@ -7,7 +7,7 @@ token. Pure text; called by everything that asks a solver.
 import re
 from typing import Literal
 
-from evolution_api.question import Question
+from evolution_api.question import Proposal, Question
 
 Choices = Literal["letter", "text"]
 
@@ -28,7 +28,7 @@ def _letter(index: int) -> str:
     return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index]
 
 
-def prompt_text(question: Question, choices: Choices) -> str:
+def prompt_text(question: Proposal, choices: Choices) -> str:
     if choices == "text":
         named = all(option in question.text for option in question.options)
         return question.text if named else f"{question.text} {'; '.join(question.options)}"

@@ -34,6 +34,7 @@ class Solver:
     def load(path: Path, dtype: str, device: str) -> "Solver":
         """Open a folder in Hugging Face layout; the model is left in evaluation mode. Raises BadInputError naming what the folder lacks."""
         check_folder(path)
+        from safetensors import SafetensorError
         from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLForConditionalGeneration
         from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 

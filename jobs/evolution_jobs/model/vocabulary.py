@@ -23,7 +23,9 @@ toward towards turn turned turning turns twelve twenty two type under unit until
 way were what when where whether which while whole wide width will with within word words would x-axis y-axis yes yet you your zero
 """
 
-COLOURS = "beige black blue brown cyan gray green grey maroon navy olive orange pink purple red teal turquoise violet white yellow"
+COLOURS = (
+    "beige black blue brown cyan gray green grey maroon navy olive orange pink purple red teal turquoise violet white yellow"
+)
 
 FURNITURE = """
 aquarium armchair backpack bag barrel basin basket bathtub bed bench bicycle bin blanket board bookcase bookshelf bottle bowl box
@@ -38,6 +40,4 @@ LETTERS = "a b c d e f g h i j k l m n o p q r s t u v w x y z"
 DIGITS = "0 1 2 3 4 5 6 7 8 9"
 PUNCTUATION = ". , ? ! : ; ' \" ( ) - / %"
 
-WORDS: tuple[str, ...] = tuple(
-    dict.fromkeys(" ".join((DIGITS, PUNCTUATION, LETTERS, SENTENCES, COLOURS, FURNITURE)).split())
-)
+WORDS: tuple[str, ...] = tuple(dict.fromkeys(" ".join((DIGITS, PUNCTUATION, LETTERS, SENTENCES, COLOURS, FURNITURE)).split()))

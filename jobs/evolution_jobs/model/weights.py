@@ -28,9 +28,13 @@ def fetch_solver(job: StageInput, cache: Path = CACHE) -> Path:
     """Folder of the weights that the stage starts from (`job.solver_key`). Raises BadInputError as `fetch` does."""
     if job.solver_key is None:
         return fetch(job.spec.model.uri, job.spec.model.revision, job.spec.storage.endpoint, cache)
-    store = run_store(job)
-    config = store.local_path(f"{job.solver_key}/config.json")
-    folder = config.parent if config is not None else _download(store, job.solver_key, f"{job.prefix}/{job.solver_key}", cache)
+    return fetch_checkpoint(run_store(job), job.solver_key, job.prefix, cache)
+
+
+def fetch_checkpoint(store: Store, key: str, run: str, cache: Path) -> Path:
+    """Folder of the checkpoint under `key`; `run` tells the downloads of one run from another's."""
+    config = store.local_path(f"{key}/config.json")
+    folder = config.parent if config is not None else _download(store, key, f"{run}/{key}", cache)
     check_folder(folder)
     return folder
 

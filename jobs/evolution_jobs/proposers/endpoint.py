@@ -8,6 +8,7 @@ says so. It does not look into replies.
 import asyncio
 import base64
 import io
+import re
 import time
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL.Image import Image
 
 from evolution_api.run import ModelCall
 from evolution_jobs.program import BadInputError, log
-from evolution_jobs.proposers.speaker import CallFailedError, Prompt, Reply, Usage
+from evolution_jobs.proposers.speaker import CHARACTERS_PER_TOKEN, CallFailedError, Prompt, Reply, Usage
 
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Status codes that say `later`."""
@@ -27,8 +28,6 @@ MAX_WAIT_S = 60.0
 """Longest wait, also of one that the server asks for."""
 FAILED_CALLS_IN_A_ROW = 8
 """Calls that fail one after the other, retries included, until the server counts as down."""
-CHARACTERS_PER_TOKEN = 4
-"""For servers that report no usage."""
 JPEG_QUALITY = 90
 POLL_S = 2.0
 """Between two looks whether the server is there."""
@@ -48,8 +47,11 @@ class _PassingError(Exception):
 
 class EndpointModel:
     def __init__(self, url: str, model: str, settings: ModelCall, *, api_key: str | None) -> None:
-        """`url` goes up to and with /v1."""
-        self.url = url.rstrip("/")
+        """`url` goes up to and with /v1. Raises BadInputError for one that is none."""
+        try:
+            self.url = str(httpx.URL(url)).rstrip("/")
+        except httpx.InvalidURL as error:
+            raise BadInputError(f"generation.proposer: the URL {url!r} cannot be used: {error}; correct it") from error
         self.model = self.name = model
         self.concurrency = settings.concurrency
         self.timeout_s = settings.timeout_seconds
@@ -87,7 +89,7 @@ class EndpointModel:
                 async with asyncio.timeout(self.timeout_s):
                     response = await self._post(body, schema)
                 return reply_of(response, prompt_characters)
-            except (httpx.TransportError, TimeoutError, _PassingError) as error:
+            except (httpx.RequestError, TimeoutError, _PassingError) as error:
                 if attempt == self.retries:
                     said = str(error) or type(error).__name__
                     raise CallFailedError(f"{self.url} failed {attempt + 1} times, the last time with: {said}") from error
@@ -149,17 +151,23 @@ def reply_of(response: httpx.Response, prompt_characters: int) -> Reply:
         raise CallFailedError(f"{response.url} answers {status}: {response.text[:200]}")
     try:
         completion = response.json()
-        text = completion["choices"][0]["message"]["content"] or ""
-        usage = completion.get("usage") or {}
-        tokens_in = int(usage.get("prompt_tokens", prompt_characters // CHARACTERS_PER_TOKEN))
-        tokens_out = int(usage.get("completion_tokens", len(text) // CHARACTERS_PER_TOKEN))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        text = str(completion["choices"][0]["message"]["content"] or "")
+        usage = dict(completion.get("usage") or {})
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _PassingError(f"{response.text[:200]!r} is no chat completion ({error!r})") from error
-    return Reply(text=str(text), tokens_in=max(tokens_in, 0), tokens_out=max(tokens_out, 0))
+    return Reply(
+        text=text,
+        tokens_in=counted(usage.get("prompt_tokens"), prompt_characters),
+        tokens_out=counted(usage.get("completion_tokens"), len(text)),
+    )
+
+
+def counted(tokens: object, characters: int) -> int:
+    """What the server counted, or an estimate where it counted nothing."""
+    return tokens if type(tokens) is int and tokens >= 0 else characters // CHARACTERS_PER_TOKEN
 
 
 def retry_after_s(response: httpx.Response) -> float:
-    try:
-        return float(response.headers.get("retry-after", "0"))
-    except ValueError:  # an HTTP date: our own back-off does
-        return 0.0
+    """Seconds that the server asks for; 0 where it asks for none, or for a date: our own back-off does."""
+    asked = response.headers.get("retry-after", "")
+    return float(asked) if re.fullmatch(r"\d{1,6}(\.\d+)?", asked) else 0.0

@@ -14,14 +14,12 @@ from evolution_jobs.program import log
 from evolution_jobs.proposers.messages import propose_text, second_look_text
 from evolution_jobs.proposers.proposer import SceneFailedError, SceneTask
 from evolution_jobs.proposers.replies import Malformed, Verdict, proposal_schema, read_proposals, read_verdicts, verdict_schema
-from evolution_jobs.proposers.speaker import CallFailedError, Prompt, Reply, Speaker
+from evolution_jobs.proposers.speaker import CHARACTERS_PER_TOKEN, CallFailedError, Prompt, Reply, Speaker
 
 TOKENS_PER_PROPOSAL = 170
 """What a question with its program takes as JSON: how many are asked for at once follows from it and `maxTokens`."""
 CALLS_PER_NEED = 2
 """A scene may take this many times the calls that it would need if every proposal were accepted."""
-CHARACTERS_PER_TOKEN = 4
-"""For the reserve of a call whose images no call has shown the size of yet."""
 
 REASONS: dict[Verdict, Reason] = {"guessable": "blind", "contradicted": "contradicted"}
 

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from PIL.Image import Image
 
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for English and code, where nothing better is known."""
+
 
 @dataclass(frozen=True)
 class Prompt:

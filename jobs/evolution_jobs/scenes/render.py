@@ -24,6 +24,8 @@ BORDERLESS = 1.0
 """The image without a border reaches this many widths and heights further on each side; beyond that an object ends."""
 ALONE_SAMPLES = 2048
 """Most rays that measure how large an object would be alone; larger ones are sampled on a coarser grid."""
+RAYS_AT_ONCE = 2**20
+"""Most rays of one cast, about 100 MiB of memory."""
 NEAR_M = 0.05
 APART_M = 64.0
 """Distance between the copies of objects that are measured alone: above any room, and float32 still holds millimetres."""
@@ -111,8 +113,12 @@ def draw(
     height: int,
     brightness: float = 1.0,
 ) -> Drawn:
-    """Colour frames and sightings; `poses` (F, 4, 4) camera-to-world."""
+    """Colour frames and sightings; `poses` (F, 4, 4) camera-to-world. Small frames go in one cast, large ones in several."""
     frames, pixels = len(poses), width * height
+    at_once = max(1, RAYS_AT_ONCE // pixels)
+    if frames > at_once:
+        parts = [draw(mesh, poses[i : i + at_once], intrinsics_px, width, height, brightness) for i in range(0, frames, at_once)]
+        return Drawn([x for p in parts for x in p.images], [x for p in parts for x in p.sightings])
     u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)  # pixel centres
     rays = np.concatenate([_rays(pose, intrinsics_px, u.ravel(), v.ravel()) for pose in poses])  # (F * P, 6)
     distance, primitive = _cast(mesh.vertices, mesh.triangles, rays)

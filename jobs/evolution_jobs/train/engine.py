@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -161,6 +162,11 @@ class Trainer:
     def load_state(self, folder: Path) -> None:
         """Read back the files that `save_state` returned: this process's own and those that all need."""
         self.engine.load_checkpoint(str(folder.parent), tag=folder.name)
+        # Pickle writes a string anew unless it is the very same object: with names as they were before, so are the bytes written next.
+        for group in self.engine.basic_optimizer.param_groups:
+            named = {sys.intern(name): value for name, value in group.items()}
+            group.clear()
+            group.update(named)
 
     def export(self, source: Path, folder: Path) -> None:
         """Write the weights to `folder` in Hugging Face layout, and beside them the processor that lies in `source`."""

@@ -8,6 +8,7 @@ app = typer.Typer(
     name="evolution",
     help="Train a multimodal model to reason about space in a closed loop of questions, confidence and training.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (run, resume, validate, get, describe, questions, report, manifests, audit):

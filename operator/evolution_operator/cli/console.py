@@ -29,6 +29,17 @@ def say_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
+def sentences(*errors: type[Exception]) -> Iterator[None]:
+    """Errors whose message is already a sentence for the user."""
+    from evolution_operator.local.errors import LocalError
+
+    try:
+        yield
+    except errors as error:
+        raise LocalError(str(error)) from error
+
+
+@contextlib.contextmanager
 def told_errors() -> Iterator[None]:
     """What a person can mend is told in a sentence; anything else is a fault of ours and keeps its traceback."""
     from evolution_operator.local.errors import LocalError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from evolution_operator.cli.console import say, told_errors
+from evolution_operator.cli.console import say, sentences, told_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def procedural(
     objects_max: Annotated[int, typer.Option(min=1, max=40, help="Most objects in a room.")] = 8,
 ) -> None:
     """Furnish rooms by seed and draw them by ray casting."""
-    with told_errors(), scene_errors():
+    with told_errors(), sentences(ValueError):
         from evolution_api.run import Procedural
         from evolution_jobs.scenes.prepare import prepare_procedural
 
@@ -56,8 +56,8 @@ def vsibench(
     width: Width = 320,
     height: Height = 240,
 ) -> None:
-    """Turn VSI-Bench's metadata of real rooms into scenes. They are benchmark scenes: training refuses them unless told otherwise."""
-    with told_errors(), scene_errors():
+    """Turn VSI-Bench's metadata of real rooms into scenes; training refuses such benchmark scenes unless told otherwise."""
+    with told_errors(), sentences(ValueError):
         from evolution_jobs.scenes.prepare import prepare_vsibench
 
         drawn: Literal["layout"] | None = "layout" if render == "layout" else None
@@ -66,17 +66,6 @@ def vsibench(
                 metadata, uri(out), limit=limit, frames=frames, width=width, height=height, render=drawn, progress=progress
             )
         say(f"{len(made)} rooms in {out}; use them with scenes.uri: {uri(out)} and scenes.allowBenchmarkScenes: true")
-
-
-@contextlib.contextmanager
-def scene_errors() -> "Iterator[None]":
-    """What is wrong with the input, as a sentence."""
-    from evolution_operator.local.errors import LocalError
-
-    try:
-        yield
-    except ValueError as error:  # SceneError among them
-        raise LocalError(str(error)) from error
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolution_operator.cli.console import DEFAULT_WORKDIR, AsJson, RunName, Workdir, say, say_json, told_errors
+from evolution_operator.cli.console import DEFAULT_WORKDIR, AsJson, RunName, Workdir, say, say_json, sentences, told_errors
 
 if TYPE_CHECKING:
     from evolution_api.run import EvolutionRun
@@ -27,7 +27,7 @@ def questions(
     as_json: AsJson = False,
 ) -> None:
     """List a run's questions, or follow one from scene and program through confidence and label to the step that it trained."""
-    with told_errors():
+    with told_errors(), sentences(ValueError):
         from evolution_api.kinds import KINDS, LABELS
         from evolution_jobs.storage.store import run_store
         from evolution_operator.local.errors import LocalError

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from evolution_operator.cli.console import DEFAULT_WORKDIR, RunName, Workdir, say, told_errors
+from evolution_operator.cli.console import DEFAULT_WORKDIR, RunName, Workdir, say, sentences, told_errors
 
 
 def report(
@@ -14,7 +14,7 @@ def report(
     to: Annotated[Path | None, typer.Option("--to", help="File to write; report.html in the run's folder by default.")] = None,
 ) -> None:
     """Write the report of a run, finished or not."""
-    with told_errors():
+    with told_errors(), sentences(ValueError):
         from evolution_jobs.storage.store import run_store
         from evolution_operator.local.folder import Workdir as Folder
         from evolution_operator.report.collect import run_input

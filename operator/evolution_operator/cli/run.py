@@ -80,7 +80,7 @@ def carry_through(run: "EvolutionRun", place: "RunFolder", folder: "Folder", *, 
     phase = last.status.phase
     if phase == "Failed":
         (why,) = [c.message for c in last.status.conditions if c.type == "Failed"]
-        typer.echo(f"error: {last.metadata.name} failed: {why}", err=True)
+        typer.echo(f"error: {last.metadata.name} failed: {why}; here: evolution resume {last.metadata.name}", err=True)
         sys.exit(EXIT_FAILED)
     if phase not in ("Succeeded", "Suspended"):
         typer.echo(f"stopped in round {last.status.progress}; the same command goes on from there", err=True)

@@ -10,6 +10,8 @@ def read_run(path: Path) -> EvolutionRun:
     """Raises LocalError that names every fault: field, value, why, what to do."""
     import yaml
 
+    from evolution_api.explain import explain
+
     try:
         documents = [d for d in yaml.safe_load_all(path.read_text()) if d is not None]
     except FileNotFoundError:
@@ -18,4 +20,7 @@ def read_run(path: Path) -> EvolutionRun:
         raise LocalError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
     if len(documents) != 1:
         raise LocalError(f"{path} holds {len(documents)} documents; it must hold one EvolutionRun")
-    return EvolutionRun.model_validate(documents[0])
+    found = explain(documents[0])
+    if isinstance(found, EvolutionRun):
+        return found
+    raise LocalError("\n".join([f"{path} is no valid EvolutionRun:", *(f"  {fault}" for fault in found)]))

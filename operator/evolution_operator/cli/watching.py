@@ -31,7 +31,7 @@ class JsonWatcher:
         typer.echo(json.dumps(line))
 
     def look(self, now: datetime, run: "EvolutionRun", cluster: "LocalCluster") -> None:
-        pass
+        """Nothing: events say it all."""
 
 
 class PlainWatcher:
@@ -54,7 +54,7 @@ class PlainWatcher:
         mark = "" if event.type == "Normal" else "WARNING "
         typer.echo(f"{now.astimezone():%H:%M:%S} {mark}{event.message}")
 
-    def look(self, now: datetime, run: "EvolutionRun", cluster: "LocalCluster") -> None:
+    def look(self, now: datetime, _run: "EvolutionRun", cluster: "LocalCluster") -> None:
         for pod in cluster.pods():
             if pod.finished:
                 continue

@@ -37,7 +37,7 @@ class Watcher(Protocol):
 
     def happened(self, now: datetime, event: Event) -> None: ...
 
-    def look(self, now: datetime, run: EvolutionRun, cluster: LocalCluster) -> None:
+    def look(self, now: datetime, run: EvolutionRun, cluster: LocalCluster, /) -> None:
         """Called often; the state may be the same as before."""
 
 

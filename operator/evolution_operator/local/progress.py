@@ -1,4 +1,4 @@
-"""How far the running pods are, read from the JSON lines that their programs write to their logs. Asked by whoever shows a run."""
+"""How far the running pods are, read from the JSON lines that their programs write to their logs. Asked by what shows a run."""
 
 import json
 from dataclasses import dataclass

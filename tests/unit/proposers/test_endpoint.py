@@ -63,6 +63,9 @@ def test_a_request_holds_frames_text_schema_and_settings(server: Any, says: Any)
         pytest.param({"raw": "[]"}, id="200-with-a-list"),
         pytest.param({"raw": '{"choices": []}'}, id="200-without-a-choice"),
         pytest.param({"raw": ""}, id="200-and-empty"),
+        pytest.param({"raw": "[" * 100_000}, id="200-deeper-than-any-stack"),
+        pytest.param({"raw": "x", "headers": {"content-encoding": "gzip"}}, id="200-that-cannot-be-unpacked"),
+        pytest.param({"status": 429, "headers": {"retry-after": "nan"}}, id="429-with-a-wait-that-is-no-number"),
         pytest.param({"delay_s": 0.5}, id="too-slow"),
     ],
 )
@@ -133,6 +136,17 @@ def test_a_server_without_schemas_is_asked_without(server: Any, says: Any) -> No
 def test_tokens_are_estimated_where_the_server_does_not_count_them(server: Any, says: Any) -> None:
     server.script = [says("x" * 40, usage=None)]
     assert say(model(server)) == Reply("x" * 40, tokens_in=4, tokens_out=10)
+
+
+@pytest.mark.parametrize("usage", ['{"prompt_tokens": null}', '{"prompt_tokens": -3}', '{"prompt_tokens": 1e999}', "[]"])
+def test_tokens_that_a_server_counts_wrongly_are_estimated(server: Any, says: Any, usage: str) -> None:
+    server.script = [says(raw=f'{{"choices": [{{"message": {{"content": "12345678"}}}}], "usage": {usage}}}')]
+    assert say(model(server)) == Reply("12345678", tokens_in=4, tokens_out=2)
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    with pytest.raises(BadInputError, match="cannot be used"):
+        EndpointModel("http://[::1/v1", "m", Endpoint(url="http://x", model="m"), api_key=None)
 
 
 def test_a_served_model_is_known_by_what_the_server_lists(server: Any) -> None:

@@ -119,17 +119,17 @@ def test_where_the_whole_kind_is_spent_nothing_is_asked(make_task: MakeTask) -> 
 
 
 def test_labels_steer_only_with_feedback(make_task: MakeTask) -> None:
-    kinds: tuple[Kind, ...] = ("object_existence", "object_visibility", "object_abs_distance")
+    kinds: tuple[Kind, ...] = ("object_existence", "object_visibility", "object_counting")
     shard = {(kind, level): Tally(easy=50) for kind in kinds[:2] for level in range(kind_module(kind).LEVELS)}
-    shard |= {("object_abs_distance", level): Tally(frontier=50) for level in range(kind_module("object_abs_distance").LEVELS)}
-    steered, static = (
-        Counter(
-            q.kind for seed in range(20) for q in ask(make_task(3, seed=seed, shard=shard), feedback=on, kinds=kinds).accepted
-        )
-        for on in (True, False)
-    )
-    assert steered["object_abs_distance"] > 1.5 * static["object_abs_distance"]
-    assert static == Counter(q.kind for seed in range(20) for q in ask(make_task(3, seed=seed), kinds=kinds).accepted)
+    shard |= {("object_counting", level): Tally(frontier=50) for level in range(kind_module("object_counting").LEVELS)}
+
+    def asked(labels: dict[Cell, Tally], *, feedback: bool) -> Counter[str]:
+        tasks = [ask(make_task(2, seed=seed, shard=labels), feedback=feedback, kinds=kinds) for seed in range(20)]
+        return Counter(q.kind for task in tasks for q in task.accepted)
+
+    steered, static = asked(shard, feedback=True), asked(shard, feedback=False)
+    assert steered["object_counting"] > 1.5 * static["object_counting"]
+    assert static == asked({}, feedback=True)
 
 
 MIX: dict[Cell, float] = {("object_counting", 0): 0.5, ("object_counting", 1): 0.3, ("room_size_estimation", 0): 0.2}

@@ -66,6 +66,14 @@ def test_an_object_around_the_camera_is_no_error() -> None:
     assert 0 < ratio < 1
 
 
+def test_frames_drawn_in_several_casts_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_scene(4, 5, 32, 32)
+    monkeypatch.setattr("evolution_jobs.scenes.render.RAYS_AT_ONCE", 2 * 32 * 32)
+    parts = make_scene(4, 5, 32, 32)
+    assert parts[0] == whole[0]
+    assert all(np.array_equal(a, b) for a, b in zip(parts[1], whole[1], strict=True))
+
+
 def test_colours_are_the_objects_own_and_nothing_is_black() -> None:
     box = box_mesh((0, 5.5, 0), (1.0, 1.0, 0.5), UPRIGHT, (1, 0, 0), 0)
     (image,) = draw(box, NORTH, CAMERA, 100, 100).images

@@ -1,0 +1,96 @@
+"""The tiny model opens as any Qwen3-VL does, and its tokenizer knows every word that is asked."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from evolution_api.kinds import KINDS
+from evolution_jobs.model import tiny
+from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, ask, lesson
+from evolution_jobs.model.prompts import prompt_text
+from evolution_jobs.model.solver import Solver
+from evolution_jobs.questions.blind import TYPICAL_CM
+from evolution_jobs.questions.kinds import kind
+from evolution_jobs.questions.sandbox import Sandbox
+from evolution_jobs.scenes.furniture import CATEGORIES, PALETTE
+from evolution_jobs.scenes.render import make_scene
+
+
+def test_it_opens_by_the_auto_classes_and_has_about_two_million_parameters(tiny_folder: Path) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = AutoModelForImageTextToText.from_pretrained(tiny_folder)
+    assert type(model).__name__ == "Qwen3VLForConditionalGeneration"
+    assert type(AutoProcessor.from_pretrained(tiny_folder)).__name__ == "Qwen3VLProcessor"
+    assert 1.8e6 < sum(p.numel() for p in model.parameters()) < 2.5e6
+
+
+def test_weights_are_a_function_of_the_seed(solver: Solver) -> None:
+    one, same, other = tiny.model(1), tiny.model(1), tiny.model(2)
+    first = {n: p for n, p in one.named_parameters() if p.ndim > 1}
+    assert all((dict(same.named_parameters())[n] == p).all() for n, p in first.items())
+    assert not all((dict(other.named_parameters())[n] == p).all() for n, p in first.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "back"),
+    [
+        pytest.param("12.5", "12.5", id="a number"),
+        pytest.param("front-left", "front-left", id="a hyphenated word"),
+        pytest.param("stool, bed, lamp", "stool, bed, lamp", id="a list"),
+        pytest.param("washing machine", "washing machine", id="two words"),
+        pytest.param("Yes", "yes", id="capitals are lost"),
+    ],
+)
+def test_answers_survive_the_tokenizer(solver: Solver, text: str, back: str) -> None:
+    assert solver.tokenizer.decode(solver.tokenizer(text).input_ids) == back
+
+
+def test_every_label_and_every_colour_has_its_words(solver: Solver) -> None:
+    unknown = solver.tokenizer.unk_token_id
+    words = {*CATEGORIES, *TYPICAL_CM} | {colour for colour in PALETTE if colour in {"red", "orange", "teal", "navy"}}
+    assert [word for word in sorted(words) if unknown in solver.tokenizer(word).input_ids] == []
+
+
+def test_every_kind_asks_in_words_that_the_tokenizer_knows(solver: Solver) -> None:
+    unknown = solver.tokenizer.unk_token_id
+    asked = set()
+    for seed in range(12):
+        scene, _ = make_scene(seed)
+        for name in KINDS:
+            for level in range(kind(name).LEVELS):
+                proposal = kind(name).propose(scene, level, random.Random(seed))
+                if proposal is not None:
+                    asked.add(name)
+                    for choices in ("text", "letter"):
+                        prompt = prompt_text(proposal, choices)
+                        assert unknown not in solver.tokenizer(prompt).input_ids, prompt
+    assert asked == set(KINDS)
+
+
+def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
+    sandbox = Sandbox()
+    for number in range(6):
+        made = lesson(number, 0, sandbox)
+        assert {o.label for o in made.scene.objects} <= set(FURNITURE)
+        assert {label for q in made.questions for label in q.labels} <= set(FURNITURE)
+        assert len(made.questions) >= 5
+    assert not set(FURNITURE) & set(LEFT_OUT_FURNITURE)
+    assert len(LEFT_OUT_FURNITURE) * 2 >= len(CATEGORIES) - 1
+
+
+def test_lessons_are_a_function_of_number_and_seed() -> None:
+    sandbox = Sandbox()
+    again = [lesson(3, 0, sandbox) for _ in range(2)]
+    assert again[0].questions == again[1].questions
+    assert lesson(3, 1, sandbox).scene != again[0].scene
+
+
+def test_yes_is_asked_for_as_often_as_no() -> None:
+    sandbox = Sandbox()
+    answers = []
+    for seed in range(60):
+        scene, _ = make_scene(seed, furniture=FURNITURE)
+        answers += [q.answer for q in ask(scene, seed, FURNITURE, sandbox) if q.answer_type == "yesno"]
+    assert 0.4 < answers.count("yes") / len(answers) < 0.6

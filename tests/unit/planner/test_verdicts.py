@@ -1,0 +1,218 @@
+"""What children say, in the words of the real controllers."""
+
+import json
+from typing import Any
+
+import pytest
+from evolution_api.results import StageSummary
+from evolution_operator.verdicts import is_alive, summary_of, verdict
+
+AT = "2026-01-01T12:00:00Z"
+WORDS = StageSummary(counts={"accepted": 3}).model_dump_json(exclude_defaults=True)
+
+
+def true(*types: str, **more: str) -> list[dict[str, str]]:
+    return [{"type": t, "status": "True", "reason": t, "lastTransitionTime": AT, **more} for t in types]
+
+
+def false(*types: str) -> list[dict[str, str]]:
+    return [{"type": t, "status": "False", "reason": t, "lastTransitionTime": AT} for t in types]
+
+
+def job(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return {"kind": "Job", "metadata": {"name": "j", "labels": {}}, "spec": spec, "status": status or {}}
+
+
+def indexed(status: dict[str, Any], completions: int) -> dict[str, Any]:
+    return job(status, completionMode="Indexed", completions=completions)
+
+
+def training(conditions: list[dict[str, str]], **policy: Any) -> dict[str, Any]:
+    return {"kind": "PyTorchJob", "metadata": {"name": "t"}, "spec": {"runPolicy": policy}, "status": {"conditions": conditions}}
+
+
+def service(conditions: list[dict[str, str]], **status: Any) -> dict[str, Any]:
+    return {"kind": "InferenceService", "metadata": {"name": "s"}, "spec": {}, "status": {"conditions": conditions, **status}}
+
+
+def pod(phase: str, code: int | None = None, message: str | None = None, *, index: int = 0, **container: Any) -> dict[str, Any]:
+    state = {"terminated": {"exitCode": code, "message": message}} if code is not None else {"running": {}}
+    labels = {"batch.kubernetes.io/job-completion-index": str(index)}
+    return {
+        "metadata": {"name": f"p{index}", "labels": labels},
+        "status": {"phase": phase, "containerStatuses": [{"state": state, **container}]},
+    }
+
+
+DONE = pod("Succeeded", 0, WORDS)
+VERDICTS = {
+    "a Job without a status": (job(), [], "Pending"),
+    "a Job that is suspended": (job(suspend=True), [], "Queued"),
+    "a Job that is being evicted to its queue": (job({"conditions": true("Suspended")}, suspend=True), [pod("Running")], "Queued"),
+    "a Job whose pod waits": (job({"active": 1}), [pod("Pending")], "Pending"),
+    "a Job whose pod runs": (job({"active": 1}), [pod("Running")], "Running"),
+    "a Job that only announces its success": (job({"conditions": true("SuccessCriteriaMet")}), [DONE], "Running"),
+    "a Job that only announces its failure": (job({"conditions": true("FailureTarget")}), [pod("Failed", 1)], "Running"),
+    "a Job's counters are not asked": (job({"succeeded": 1}), [DONE], "Running"),
+    "a complete Job": (job({"conditions": true("SuccessCriteriaMet", "Complete")}), [DONE], "Succeeded"),
+    "a complete Job whose pod is gone": (job({"conditions": true("Complete")}), [], "Failed"),
+    "a complete Job with words that are no words": (job({"conditions": true("Complete")}), [pod("Succeeded", 0, "ok")], "Failed"),
+    "a failed Job": (job({"conditions": true("FailureTarget", "Failed")}), [pod("Failed", 1)], "Failed"),
+    "a Job whose failure is only said to be False": (job({"conditions": false("Failed")}), [pod("Running")], "Running"),
+    "a new PyTorchJob": (training(true("Created")), [], "Pending"),
+    "a running PyTorchJob": (training(true("Created", "Running")), [pod("Running")], "Running"),
+    "a PyTorchJob in a queue": (training(true("Created"), suspend=True), [], "Queued"),
+    "a suspended PyTorchJob": (training(true("Created", "Suspended")), [], "Queued"),
+    "a resumed PyTorchJob": (training(true("Created") + false("Suspended") + true("Running")), [pod("Running")], "Running"),
+    "a successful PyTorchJob": (training(true("Created", "Succeeded") + false("Running")), [DONE], "Succeeded"),
+    "a success that once restarted": (training(true("Restarting", "Succeeded")), [DONE], "Succeeded"),
+    "failure wins over success": (training(true("Succeeded", "Failed")), [DONE], "Failed"),
+    "a failed PyTorchJob": (training(true("Created", "Failed")), [], "Failed"),
+    "a new InferenceService": (service([]), [], "Pending"),
+    "a service whose ingress is ready": (service(true("IngressReady") + false("Ready")), [pod("Running")], "Pending"),
+    "a service that is ready": (service(true("PredictorReady", "Ready"), address={"url": "http://s"}), [], "Running"),
+    "a service without an address": (service(true("Ready")), [], "Pending"),
+    "a server that crashed once": (
+        service(false("Ready")),
+        [pod("Running", None, restartCount=1, lastState={"terminated": {"exitCode": 1}})],
+        "Pending",
+    ),
+    "a server that crashes again and again": (
+        service(false("Ready")),
+        [pod("Running", None, restartCount=3, lastState={"terminated": {"exitCode": 1}})],
+        "Failed",
+    ),
+    "a server that was given bad input": (
+        service(false("Ready")),
+        [pod("Running", None, restartCount=1, lastState={"terminated": {"exitCode": 2}})],
+        "Failed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("child", "pods", "state"), VERDICTS.values(), ids=VERDICTS)
+def test_a_childs_state(child, pods, state):
+    assert verdict(child, pods).state == state
+
+
+@pytest.mark.parametrize(
+    ("child", "pods", "state"),
+    [
+        (job(), [], "Terminating"),
+        (job({"conditions": true("Complete")}), [DONE], "Succeeded"),
+        (job({"conditions": true("Failed")}), [pod("Failed", 143)], "Terminating"),
+    ],
+    ids=["while it works", "what it committed is a fact", "its failure may only be its deletion"],
+)
+def test_a_child_that_is_being_deleted(child, pods, state):
+    child = {**child, "metadata": {**child["metadata"], "deletionTimestamp": AT}}
+    assert verdict(child, pods).state == state
+
+
+@pytest.mark.parametrize(
+    ("child", "pods", "alive"),
+    [
+        (job(), [], True),
+        (job({"conditions": true("Complete")}), [DONE], False),
+        (job({"conditions": true("Failed")}), [pod("Failed", 1), pod("Running", index=1)], True),
+        (job({"conditions": true("FailureTarget")}), [pod("Failed", 1)], True),
+        (training(true("Failed")), [pod("Failed", 1)], False),
+        (service(true("Stopped")), [], True),
+    ],
+    ids=["not started", "finished", "failed, with a pod that runs on", "announced", "failed", "a service until it is gone"],
+)
+def test_what_may_hold_a_pod_is_alive(child, pods, alive):
+    assert is_alive(child, pods) == alive
+
+
+def test_the_shards_of_a_partial_success_are_counted():
+    child = indexed({"conditions": true("Failed"), "completedIndexes": "0,2-4,6", "failedIndexes": "1,5"}, 7)
+    found = verdict(child, [pod("Succeeded", 0, WORDS, index=i) for i in (0, 2, 3, 4, 6)] + [pod("Failed", 2, index=1)])
+    assert (found.completed, found.wanted, found.hopeless, len(found.summaries)) == (5, 7, 1, 5)
+
+
+def test_a_shard_that_two_pods_finished_is_heard_once():
+    child = indexed({"conditions": true("Complete")}, 1)
+    assert len(verdict(child, [DONE, DONE]).summaries) == 1
+
+
+def test_only_the_master_speaks_for_a_training():
+    worker = pod("Succeeded", 0, WORDS)
+    worker["metadata"]["labels"]["training.kubeflow.org/replica-type"] = "worker"
+    assert verdict(training(true("Succeeded")), [worker]).reason == "SummaryMissing"
+
+
+@pytest.mark.parametrize(
+    ("child", "pods", "reason", "message"),
+    [
+        (
+            job({"conditions": true("Failed")}),
+            [pod("Failed", 1, StageSummary(error="disk full").model_dump_json())],
+            "PodFailed",
+            "disk full (pod p0, exit code 1)",
+        ),
+        (
+            job({"conditions": true("Failed")}),
+            [{**pod("Failed"), "status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory"}}],
+            "Failed",
+            "The node was low on memory",
+        ),
+        (
+            job({"conditions": true("Failed", message="Job was active longer than specified deadline")}),
+            [],
+            "Failed",
+            "Job was active longer than specified deadline",
+        ),
+        (job({"conditions": true("Failed")}), [pod("Failed", 139)], "PodFailed", "pod p0 ended with exit code 139"),
+    ],
+    ids=["its own words", "the kubelet's words", "the controller's words", "nobody's words"],
+)
+def test_why_it_failed(child, pods, reason, message):
+    found = verdict(child, pods)
+    assert (found.reason, found.message) == (reason, message)
+
+
+def test_a_pod_out_of_memory_is_told_so():
+    killed = pod("Failed", 137)
+    killed["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
+    found = verdict(job({"conditions": true("Failed")}), [killed])
+    assert (found.reason, found.message) == ("OOMKilled", "pod p0 ended with exit code 137, OOMKilled")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: gpu"}]},
+            "Unschedulable",
+            "pod p0: 0/3 nodes: gpu",
+        ),
+        (
+            {"containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "s3" not found'}}}]},
+            "CreateContainerConfigError",
+            'pod p0: secret "s3" not found',
+        ),
+    ],
+    ids=["no node", "no secret"],
+)
+def test_why_it_does_not_start(status, reason, message):
+    waiting = {**pod("Pending"), "status": {"phase": "Pending", **status}}
+    found = verdict(job(), [waiting])
+    assert (found.state, found.reason, found.message) == ("Pending", reason, message)
+
+
+HOSTILE = {
+    "nothing": "",
+    "no JSON": "Traceback (most recent call last)",
+    "another shape": "[]",
+    "unknown fields": json.dumps({"counts": {}, "run": "rm -rf /"}),
+    "text for numbers": json.dumps({"counts": {"accepted": "12"}}),
+    "a figure that is none": '{"measures": {"score": NaN}}',
+    "too long": json.dumps({"error": "x" * 5000}),
+    "a surrogate": '"\ud800"',
+}
+
+
+@pytest.mark.parametrize("message", HOSTILE.values(), ids=HOSTILE)
+def test_a_message_that_does_not_fit_the_schema_is_no_summary(message):
+    assert summary_of({"exitCode": 0, "message": message}) is None
