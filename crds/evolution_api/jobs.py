@@ -1,6 +1,5 @@
 """The input of every program that runs in a pod, handed over as JSON in the variable EVOLUTION_INPUT."""
 
-import os
 from collections.abc import Mapping
 
 from pydantic import Field
@@ -38,12 +37,12 @@ class StageInput(Record):
         return checkpoint_prefix(made_by) if made_by >= 1 else None
 
     @staticmethod
-    def from_environment(environ: Mapping[str, str] = os.environ) -> "StageInput":
+    def from_environment(environ: Mapping[str, str]) -> "StageInput":
         """Raises ValueError where the variable is missing or does not parse."""
         if ENV_INPUT not in environ:
             raise ValueError(f"{ENV_INPUT} is not set: this program is started by the operator or by `evolution run`")
         return StageInput.model_validate_json(environ[ENV_INPUT])
 
 
-def shard_from_environment(environ: Mapping[str, str] = os.environ) -> int:
+def shard_from_environment(environ: Mapping[str, str]) -> int:
     return int(environ.get(ENV_SHARD, "0"))

@@ -10,7 +10,8 @@ Writes  rounds/000t/generate/part-NNNNN.parquet           accepted questions
     EVOLUTION_INPUT='{"stage": "generate", "round": 1, ...}' JOB_COMPLETION_INDEX=0 python -m evolution_jobs.generate
 
 Counts: scenes, skipped_scenes (unreadable, or the proposer failed on them), proposed, executed (the program returned an answer),
-accepted, rejected.<reason>, kind.<kind>, and what the proposer used: calls, calls_retried, tokens_in, tokens_out.
+accepted, rejected.<reason>, kind.<kind>. Where a model proposed also calls, calls_retried, calls_failed, tokens_in, tokens_out,
+scenes_over_budget (ended by the token budget) and verdicts_missing (questions that the second look said nothing readable about).
 """
 
 import asyncio
@@ -79,7 +80,7 @@ class CountingSandbox(Sandbox):
 
 
 def main(job: StageInput) -> StageSummary:
-    shard = shard_from_environment()
+    shard = shard_from_environment(os.environ)
     store = run_store(job)
     done = committed(store, job.uid, manifest_key(job.round, "generate", shard))
     if done is not None:

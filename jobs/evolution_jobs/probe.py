@@ -40,7 +40,7 @@ REQUESTS_AT_ONCE = 4
 
 
 def main(job: StageInput) -> StageSummary:
-    shard = shard_from_environment()
+    shard = shard_from_environment(os.environ)
     store = run_store(job)
     done = committed(store, job.uid, manifest_key(job.round, "probe", shard))
     if done is not None:

@@ -91,7 +91,7 @@ def run(main: Callable[[StageInput], StageSummary]) -> NoReturn:
     started = time.monotonic()
     try:
         try:
-            job = StageInput.from_environment()
+            job = StageInput.from_environment(os.environ)
         except ValueError as error:
             raise BadInputError(str(error)) from error
         start_logging(run=job.run, round=job.round, stage=job.stage, attempt=job.attempt)

@@ -6,10 +6,11 @@ and `card`; it knows no model.
 """
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from evolution_api.kinds import KINDS, Kind
@@ -40,9 +41,11 @@ FURNITURE = tuple(c for c in CATEGORIES if c not in LEFT_OUT_FURNITURE)
 COLOURS = tuple(c for c in PALETTE if c not in LEFT_OUT_COLOURS)
 STYLES_SHOWN = tuple(s for s in STYLES if s not in LEFT_OUT_STYLES)
 
-MORE: tuple[Kind, ...] = (*["object_existence"] * 3, "object_counting", "object_visibility", "object_rel_distance")  # type: ignore[assignment]
-ASKED: tuple[Kind, ...] = (*KINDS, *MORE)
-"""Kinds asked of each room, where it can be asked: what names an object and asks nothing else teaches what its word looks like."""
+OPENING_ROOMS = 4000
+"""So many first rooms are asked OPENING only: what names an object and asks little else teaches what its word looks like."""
+OPENING: tuple[Kind, ...] = (*("object_existence",) * 10, *("object_counting",) * 3, *("object_visibility",) * 4)
+ALL: tuple[Kind, ...] = (*KINDS, *("object_existence",) * 3, "object_counting", "object_visibility", "object_rel_distance")
+"""Asked of every other room, as far as it can be asked."""
 LONG: tuple[Kind, ...] = ("object_rel_direction_medium", "object_rel_direction_hard")
 LONG_SHARE = 0.5
 """Kinds whose sentence takes 50 words are asked of so many rooms only."""
@@ -66,18 +69,21 @@ def lesson(number: int, seed: int, sandbox: Sandbox) -> Lesson:
         room, FRAMES, FRAME_PX, FRAME_PX, furniture=FURNITURE, colours=COLOURS, styles=STYLES_SHOWN,
         objects_min=OBJECTS[0], objects_max=OBJECTS[1],
     )  # fmt: skip
-    return Lesson(scene, as_frames(images), tuple(ask(scene, room, FURNITURE, sandbox)))
+    kinds = OPENING if number < OPENING_ROOMS else ALL
+    return Lesson(scene, as_frames(images), tuple(ask(scene, room, FURNITURE, sandbox, kinds)))
 
 
-def as_frames(images: list[np.ndarray]) -> Frames:  # type: ignore[type-arg]
+def as_frames(images: Sequence[NDArray[np.uint8]]) -> Frames:
     return [Image.fromarray(image) for image in images]
 
 
-def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox) -> list[Question]:
-    """Questions of every kind that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
-    rng = random.Random(seed)
+def ask(
+    scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL
+) -> list[Question]:
+    """Questions of those kinds that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
+    rng = random.Random(seed)  # noqa: S311 - no secret
     accepted: dict[str, Question] = {}
-    for name in ASKED:
+    for name in kinds:
         if name in LONG and rng.random() > LONG_SHARE:
             continue
         module = kind(name)

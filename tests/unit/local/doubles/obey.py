@@ -37,6 +37,8 @@ def main() -> None:
     elif order == "tell":
         names = argument.split(",")
         Path(os.environ["EVOLUTION_TERMINATION_LOG"]).write_text(" ".join(os.environ.get(name, "-") for name in names))
+        if os.environ.get("PET_NODE_RANK") == "0":
+            time.sleep(0.5)  # the master's end ends its workers
     elif order == "serve":
         HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--http_port") + 1])), Ready).serve_forever()
 
