@@ -3,7 +3,7 @@
 Nothing in this module knows where the facts come from or how a plan is carried out.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from evolution_api.run import EvolutionRunStatus
@@ -70,7 +70,7 @@ class Plan:
     """All finalizers that the run's metadata should carry afterwards."""
     apply: tuple[KubeObject, ...] = ()
     """Children to create. Children are write-once: one that exists is never in here."""
-    delete: tuple[Ref, ...] = field(default=())
+    delete: tuple[Ref, ...] = ()
     """Children to delete, with their pods (background propagation)."""
     events: tuple[Event, ...] = ()
     requeue_after_s: float | None = None

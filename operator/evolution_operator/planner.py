@@ -40,7 +40,7 @@ keep the spec that they started with.
 in `rounds.py`, what children say in `verdicts.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from evolution_api.layout import ANNOTATION_RESUME
@@ -51,22 +51,26 @@ from evolution_operator.deletion import finalizers_of, plan_deletion
 from evolution_operator.interface import Event, KubeObject, Observed, Plan, Ref, Settings
 from evolution_operator.manifests.catalogue import SERVER, WORK, needs_server
 from evolution_operator.manifests.pod import Work
-from evolution_operator.manifests.server import SUFFIX
-from evolution_operator.records import recorded
+from evolution_operator.records import in_words, recorded
 from evolution_operator.rounds import START, Place, after, first
 from evolution_operator.status import condition, has_ended, is_true, with_conditions, with_phase, with_record
 from evolution_operator.stop_rule import stopped_early
 from evolution_operator.verdicts import ABSENT, Verdict
 
-WAY_ON = "mend it and resume the run: kubectl annotate --overwrite evolutionrun NAME " + ANNOTATION_RESUME + "=$(date +%s)"
+NOT_STARTED = ("Retrying", "WaitingForDeletion", "ChildOfAnotherRun", "Resumed")
+"""Reasons of the Progressing condition that stand before an attempt's first child."""
+
+
+FRESH: dict[str, object] = {"attempt": 1, "first_attempt": 1, "stage_started": None, "retry_at": None}
+"""The status of a place before anything was tried there."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What is done next, and the reason in words that the Progressing condition gives for what is not."""
+    """What is done next, and what the Progressing condition says about it."""
 
-    reason: str
-    message: str
+    reason: str = ""
+    message: str = ""
     apply: tuple[KubeObject, ...] = ()
     delete: tuple[Ref, ...] = ()
     requeue_after_s: float | None = None
@@ -82,17 +86,17 @@ def plan(run: EvolutionRun, observed: Observed, now: datetime, settings: Setting
     events = [*opening, *passed]
 
     if is_true(status, "Failed"):
-        steps = _stopped(family, run)
+        steps = _stopped(family, run, status)
         status = with_phase(status.model_copy(update={"observed_generation": run.metadata.generation}), run, "Failed")
     elif has_ended(status):
-        steps = _stopped(family, run)
+        steps = _stopped(family, run, status)
         why = stopped_early(run.spec.evaluation.stop, status.rounds) if status.round < run.spec.rounds else None
         reason, message = ("StoppedEarly", why) if why else ("RunSucceeded", f"all {status.round} rounds are done")
         if not is_true(run.status, "Succeeded"):
             events.append(Event("Normal", "RunSucceeded", message))
         status = with_phase(with_conditions(status, run, now, "Succeeded", reason, message), run, "Succeeded")
     elif run.spec.suspend:
-        steps = _stopped(family, run)
+        steps = _stopped(family, run, status)
         status = status.model_copy(update={"stage_started": None})
         alive = [child for child in family.children if child.alive]
         if alive or family.orphans:
@@ -123,9 +127,11 @@ def _opened(run: EvolutionRun, now: datetime) -> tuple[EvolutionRunStatus, list[
     status, events = run.status, []
     wish = run.metadata.annotations.get(ANNOTATION_RESUME)
     wished = wish is not None and wish != status.resumed
-    if status.stage is None and not status.rounds:
-        begun = {"round": START.round, "stage": START.stage, "rounds": (RoundStatus(round=START.round, started=now),)}
-        status = status.model_copy(update=begun)
+    if not status.rounds or status.rounds[-1].round != status.round:
+        # Nothing yet, or a status that contradicts itself; children know better, and programs repeat what is committed.
+        kept = {"conditions": status.conditions, "resumed": status.resumed}
+        begun = {"stage": START.stage, "rounds": (RoundStatus(round=START.round, started=now),)}
+        status = EvolutionRunStatus().model_copy(update=kept | begun)
     elif has_ended(status) and status.round < run.spec.rounds:
         if stopped_early(run.spec.evaluation.stop, status.rounds) is None:
             status = _at(status, first(run.spec, status.round + 1), now)
@@ -156,8 +162,10 @@ def _advanced(
         verdicts = {attempt: family.verdict(place, attempt, "work") for attempt in attempts}
         success = next((verdict for verdict in verdicts.values() if verdict.state == "Succeeded"), None)
         if success is not None:
-            status = _passed(run, _with_summaries(run, status, success, now), now)
-            events.append(Event("Normal", "StageSucceeded", f"{place.stage} of round {place.round} succeeded"))
+            status = _with_summaries(run, status, success, now)
+            figures = in_words(status.rounds[-1], place.stage)
+            events.append(Event("Normal", "StageSucceeded", f"{place.stage} of round {place.round} succeeded{figures}"))
+            status = _passed(run, status, now)
             continue
         if family.reaches_beyond(place):
             status = _passed(run, status, now)
@@ -216,9 +224,14 @@ def _deadline(spec: EvolutionRunSpec, work: Verdict, server: Verdict) -> _Deadli
 
 def _is_tolerable(spec: EvolutionRunSpec, status: EvolutionRunStatus, failure: Verdict) -> bool:
     """Whether what is missing may stay missing: few enough shards, and no attempt left that could mend them."""
-    tolerated = spec.generation.max_failed_shards if status.stage == "generate" else 0
     lost = failure.wanted - failure.completed
-    return lost <= tolerated and (0 < lost == failure.hopeless or _is_last_attempt(spec, status))
+    for_good = 0 < lost == failure.hopeless or _is_last_attempt(spec, status)
+    return lost <= _tolerated(spec, status, failure) and for_good
+
+
+def _tolerated(spec: EvolutionRunSpec, status: EvolutionRunStatus, failure: Verdict) -> int:
+    """How many shards this failure may cost; none where it is not shards that failed (a deadline, a server)."""
+    return spec.generation.max_failed_shards if status.stage == "generate" and failure.wanted > 1 else 0
 
 
 def _is_last_attempt(spec: EvolutionRunSpec, status: EvolutionRunStatus) -> bool:
@@ -228,14 +241,14 @@ def _is_last_attempt(spec: EvolutionRunSpec, status: EvolutionRunStatus) -> bool
 def _after_failure(
     run: EvolutionRun, status: EvolutionRunStatus, failure: Verdict, now: datetime
 ) -> tuple[EvolutionRunStatus, Event]:
-    tolerated = run.spec.generation.max_failed_shards if status.stage == "generate" else 0
+    cannot_succeed = failure.hopeless > _tolerated(run.spec, status, failure)
     used = status.attempt - status.first_attempt + 1
     where = _where(run.spec, status)
-    if failure.hopeless > tolerated or _is_last_attempt(run.spec, status):
-        verb = "cannot succeed" if failure.hopeless > tolerated else f"failed {used} times"
+    if cannot_succeed or _is_last_attempt(run.spec, status):
+        verb = "cannot succeed" if cannot_succeed else f"failed {used} times"
         message = f"{where} {verb}: {failure.message}"
         status = status.model_copy(update={"stage_started": None, "retry_at": None})
-        status = with_conditions(status, run, now, "Failed", failure.reason or "StageFailed", f"{message}; {WAY_ON}")
+        status = with_conditions(status, run, now, "Failed", failure.reason or "StageFailed", f"{message}; {_way_on(run)}")
         return status, Event("Warning", "RunFailed", message)
     wait_s = backoff_s(run.spec.retry, used)
     again = {
@@ -246,6 +259,14 @@ def _after_failure(
     message = f"{where} failed, again in {wait_s} s: {failure.message}"
     status = with_conditions(status.model_copy(update=again), run, now, "Progressing", "Retrying", message)
     return status, Event("Warning", "Retrying", message)
+
+
+def _way_on(run: EvolutionRun) -> str:
+    name, namespace = run.metadata.name, run.metadata.namespace
+    return (
+        "mend it, then resume the run: "
+        f"kubectl annotate --overwrite -n {namespace} evolutionrun {name} {ANNOTATION_RESUME}=$(date +%s)"
+    )
 
 
 def _with_summaries(run: EvolutionRun, status: EvolutionRunStatus, end: Verdict, now: datetime) -> EvolutionRunStatus:
@@ -265,36 +286,28 @@ def _passed(run: EvolutionRun, status: EvolutionRunStatus, now: datetime) -> Evo
     record = status.rounds[-1].model_copy(update={"finished": now})
     status = status.model_copy(update={"rounds": (*status.rounds[:-1], record)})
     if status.round >= run.spec.rounds or stopped_early(run.spec.evaluation.stop, status.rounds) is not None:
-        return status.model_copy(
-            update={"stage": None, "attempt": 1, "first_attempt": 1, "stage_started": None, "retry_at": None}
-        )
+        return status.model_copy(update={"stage": None, **FRESH})
     return _at(status, first(run.spec, status.round + 1), now)
 
 
 def _at(status: EvolutionRunStatus, place: Place, now: datetime) -> EvolutionRunStatus:
-    update: dict[str, object] = {
-        "round": place.round,
-        "stage": place.stage,
-        "attempt": 1,
-        "first_attempt": 1,
-        "stage_started": None,
-        "retry_at": None,
-    }
+    update: dict[str, object] = {"round": place.round, "stage": place.stage, **FRESH}
     if place.round > status.rounds[-1].round:
         update["rounds"] = (*status.rounds, RoundStatus(round=place.round, started=now))
     return status.model_copy(update=update)
 
 
-def _outdated(family: Family, run: EvolutionRun) -> list[Child]:
-    """Strays, and children of rounds that the stored status has left behind."""
-    return [c for c in family.children if c.place is None or c.place.round < run.status.round]
+def _outdated(family: Family, run: EvolutionRun, status: EvolutionRunStatus) -> list[Child]:
+    """Strays, and children of rounds that the status has left behind, the stored one too."""
+    oldest = min(run.status.round, status.round)
+    return [c for c in family.children if c.place is None or c.place.round < oldest]
 
 
-def _stopped(family: Family, run: EvolutionRun) -> Steps:
+def _stopped(family: Family, run: EvolutionRun, status: EvolutionRunStatus) -> Steps:
     """Nothing holds a pod any more."""
-    outdated = _outdated(family, run)
+    outdated = _outdated(family, run, status)
     doomed = [c for c in family.children if (c.alive or c in outdated) and not c.terminating]
-    return Steps("Stopped", "", delete=tuple(child.ref for child in doomed))
+    return Steps(delete=tuple(child.ref for child in doomed))
 
 
 def _next_steps(
@@ -308,15 +321,15 @@ def _next_steps(
     blocking = [c for c in family.children if (c.alive or c.place is None) and c not in (work, server)]
     # A failed attempt's pods may end by themselves, and stay readable, until the next attempt needs their place.
     doomed = [c for c in blocking if not (resting and c.finished)]
-    doomed += [c for c in _outdated(family, run) if c not in doomed]
+    doomed += [c for c in _outdated(family, run, status) if c not in doomed]
     delete = tuple(child.ref for child in doomed if not child.terminating)
     where = _where(run.spec, status)
 
     def waiting(reason: str, message: str, requeue_s: float | None = None) -> tuple[EvolutionRunStatus, Steps]:
         return status, Steps(reason, message, delete=delete, requeue_after_s=requeue_s)
 
-    verdict = work.verdict() if work is not None else None
-    if work is not None and verdict is not None:
+    if work is not None:
+        verdict = work.verdict()
         if verdict.state == "Terminating":
             return waiting("WaitingForDeletion", f"{where}: waiting for {work.title} to go")
         if verdict.state == "Queued":
@@ -336,47 +349,31 @@ def _next_steps(
     if blocking or family.orphans:
         return waiting("WaitingForDeletion", f"{where}: waiting for {named([*blocking, *family.orphans])} to go")
 
-    making = Work(run, place.stage, place.round, attempt, settings)
-    if needs_server(run.spec, place.stage):
-        if server is None:
-            return _making(run, status, making, SERVER.kind, family, where, delete, now)
-        found = server.verdict()
-        if found.state == "Terminating":
-            return waiting("WaitingForDeletion", f"{where}: waiting for {server.title} to go")
-        if found.state != "Running":
-            status = status.model_copy(update={"stage_started": status.stage_started or now})
-            requeue_s = _until_deadline(run.spec, status, ABSENT, found, now)
-            return waiting(found.reason or "WaitingForServer", f"{where}: {found.message}", requeue_s)
-        making = Work(run, place.stage, place.round, attempt, settings, server_url=found.url)
-    return _making(run, status, making, WORK[place.stage].kind, family, where, delete, now)
+    def make(child: KubeObject, started: datetime | None, beside: Verdict) -> tuple[EvolutionRunStatus, Steps]:
+        title = f"{child['kind']} {child['metadata']['name']}"
+        if (child["kind"], child["metadata"]["name"]) in family.taken:
+            message = f"{title} exists and belongs to another run; waiting for it to go, delete it if nothing else will"
+            return waiting("ChildOfAnotherRun", f"{where}: {message}")
+        begun = status.model_copy(update={"stage_started": started, "retry_at": None})
+        requeue_s = _until_deadline(run.spec, begun, ABSENT, beside, now)
+        return begun, Steps("StageRunning", where, (child,), delete, requeue_s)
 
-
-def _making(
-    run: EvolutionRun,
-    status: EvolutionRunStatus,
-    making: Work,
-    kind: str,
-    family: Family,
-    where: str,
-    delete: tuple[Ref, ...],
-    now: datetime,
-) -> tuple[EvolutionRunStatus, Steps]:
-    """The child is made, unless something that is not ours has its name."""
-    is_server = kind == SERVER.kind
-    name = making.name(SUFFIX if is_server else "")
-    if (kind, name) in family.taken:
-        message = (
-            f"{where}: {kind} {name} exists and belongs to another run; waiting for it to go, delete it if nothing else will"
-        )
-        return status, Steps("ChildOfAnotherRun", message, delete=delete)
-    child = (SERVER if is_server else WORK[making.stage]).manifest(making)
     # The clock of a child that is made again starts again; that of work beside its server started with the server.
-    queued = run.spec.scheduling.queue_name is not None and not is_server
-    started = None if queued else status.stage_started if making.server_url is not None else now
-    status = status.model_copy(update={"stage_started": started or (None if queued else now), "retry_at": None})
-    deadline = _deadline(run.spec, ABSENT, Verdict("Pending") if is_server else ABSENT)
-    requeue_s = deadline.seconds if deadline is not None and not queued else None
-    return status, Steps("StageRunning", where, (child,), delete, requeue_s)
+    queued = run.spec.scheduling.queue_name is not None
+    attempted = Work(run, place.stage, place.round, attempt, settings)
+    if not needs_server(run.spec, place.stage):
+        return make(WORK[place.stage].manifest(attempted), None if queued else now, ABSENT)
+    if server is None:
+        return make(SERVER.manifest(attempted), now, Verdict("Pending"))
+    found = server.verdict()
+    if found.state == "Terminating":
+        return waiting("WaitingForDeletion", f"{where}: waiting for {server.title} to go")
+    if found.state != "Running":
+        status = status.model_copy(update={"stage_started": status.stage_started or now})
+        requeue_s = _until_deadline(run.spec, status, ABSENT, found, now)
+        return waiting(found.reason or "WaitingForServer", f"{where}: {found.message}", requeue_s)
+    served = replace(attempted, server_url=found.url)
+    return make(WORK[place.stage].manifest(served), None if queued else status.stage_started or now, ABSENT)
 
 
 def _until_deadline(
@@ -398,6 +395,4 @@ def _was_running(before: EvolutionRunStatus, status: EvolutionRunStatus) -> bool
     """Whether the stored status already says that this attempt was started."""
     said = condition(before, "Progressing")
     same = (before.round, before.stage, before.attempt) == (status.round, status.stage, status.attempt)
-    return (
-        same and said is not None and said.status == "True" and said.reason not in ("Retrying", "WaitingForDeletion", "Resumed")
-    )
+    return same and said is not None and said.status == "True" and said.reason not in NOT_STARTED

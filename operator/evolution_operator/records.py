@@ -43,6 +43,19 @@ def recorded(record: RoundStatus, stage: Stage, summaries: Sequence[StageSummary
     return record.model_copy(update=update)
 
 
+def in_words(record: RoundStatus, stage: Stage) -> str:
+    """What the stage brought, as the end of a sentence; empty where there is nothing to tell."""
+    if stage == "generate":
+        return f": {record.accepted} of {record.proposed} proposals accepted"
+    if stage == "probe":
+        return f": {record.easy} easy, {record.frontier} frontier, {record.hard} hard"
+    if stage == "train" and record.train_loss is not None:
+        return f": loss {record.train_loss}"
+    if stage == "evaluate" and record.score is not None:
+        return f": score {record.score}" + (f", seeing {record.seeing}" if record.seeing is not None else "")
+    return ""
+
+
 def total(summaries: Iterable[StageSummary], key: str) -> int:
     return sum(min(max(summary.counts.get(key, 0), 0), MOST) for summary in summaries)
 

@@ -12,6 +12,9 @@ from evolution_jobs.program import log
 from evolution_jobs.storage.manifests import committed
 from evolution_jobs.storage.store import Store
 
+TIE = 1e-4
+"""Scores this near count as equal: the run's status rounds to four decimals and names the earliest of equal bests."""
+
 
 def keep_and_drop(scores: dict[int, float | None], keep: int) -> tuple[set[int], set[int]]:
     """Trained rounds with their held-out score (None: not evaluated) -> rounds whose checkpoint, and whose state, is dropped.
@@ -20,7 +23,7 @@ def keep_and_drop(scores: dict[int, float | None], keep: int) -> tuple[set[int],
     """
     newest = sorted(scores)[-keep:]
     evaluated = [score for score in scores.values() if score is not None]
-    best = {round_ for round_, score in scores.items() if evaluated and score == max(evaluated)}
+    best = {round_ for round_, score in scores.items() if score is not None and score >= max(evaluated) - TIE}
     return set(scores) - set(newest) - best, set(scores) - set(newest[-1:])
 
 

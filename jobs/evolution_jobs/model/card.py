@@ -50,15 +50,17 @@ pipeline_tag: image-text-to-text
 ---
 # A tiny Qwen3-VL that sees
 
-{parameters:.1f} million parameters, the architecture and processor of Qwen3-VL in small: {frames} frames of {px} x {px} pixels, 16 visual tokens a frame,
-a word-level tokenizer of {words} entries. It opens with `AutoProcessor` and `AutoModelForImageTextToText`, without remote code. It is the base
-model of the quickstart and of the tests; it is good for nothing outside rooms drawn by this project.
+{parameters:.1f} million parameters, the architecture and processor of Qwen3-VL in small: {frames} frames of {px} x
+{px} pixels, 16 visual tokens a frame, a word-level tokenizer of {words} entries. It opens with `AutoProcessor` and
+`AutoModelForImageTextToText`, without remote code. It is the base model of the quickstart and of the tests; it is
+good for nothing outside rooms drawn by this project.
 
 ## What it was trained on
 
-{rooms:,} procedural rooms (each seen once) of {low} to {high} objects, about 13 questions a room of every kind that the project asks, answered
-with words (`model.choices: text`): {steps:,} steps of AdamW, learning rate 1e-3 with a cosine to zero, {minutes:g} minutes on two shared cores.
-Every answer is what the question's program returned in the sandbox. No picture, text or weight of anybody else is in it.
+{rooms:,} procedural rooms (each seen once) of {low} to {high} objects, about 13 questions a room of every kind that
+the project asks, answered with words (`model.choices: text`): {steps:,} steps of AdamW, learning rate 1e-3 with a
+cosine to zero, {minutes:g} minutes on two shared cores. Every answer is what the question's program returned in the
+sandbox. No picture, text or weight of anybody else is in it.
 
 ## What was left out, for the loop to teach
 
@@ -66,13 +68,15 @@ Every answer is what the question's program returned in the sandbox. No picture,
 - colours: {left_colours}
 - room styles: {left_styles}
 
-Their words are in the tokenizer, with embeddings that no training step touched. The formats of all kinds are known to it.
+Their words are in the tokenizer, but no question and no answer of pre-training used one. The formats of all kinds are
+known to it.
 
 ## Scores
 
-Rooms that it never saw, {test_rooms} of each sort. Exact match, for numbers mean relative accuracy. *Elsewhere*: the same questions with another room's
-frames. *Blind*: the better of two priors that know the question's words and the other rooms' answers. *Seeing*: own frames minus elsewhere,
-with its 95 % interval. Where seeing is near zero, the model answers by prior: it has the form, not the sight.
+Rooms that it never saw, {test_rooms} of each sort. Exact match, for numbers mean relative accuracy. *Elsewhere*: the
+same questions with another room's frames. *Blind*: the better of two priors that know the question's words and the
+other rooms' answers. *Seeing*: own frames minus elsewhere, with its 95 % interval. Where seeing is near zero, the
+model answers by prior: it has the form, not the sight.
 
 ### Rooms of what it was trained on
 
@@ -86,13 +90,15 @@ with its 95 % interval. Where seeing is near zero, the model answers by prior: i
 
     python -m evolution_jobs.model.pretrain --out examples/tiny-model --minutes {minutes:g} --seed {seed}
 
-Rooms, questions and initial weights follow from the seed; the number of steps follows from the machine, so the weights are not the same to
-the bit. `python -m evolution_jobs.model.card --model examples/tiny-model` scores what is there.
+Rooms, questions and initial weights follow from the seed; the number of steps follows from the machine, so the
+weights are not the same to the bit. `python -m evolution_jobs.model.card --model examples/tiny-model` scores what is
+there.
 
 ## Limits
 
-It reads {frames} frames at {px} x {px}; other numbers of frames and sizes run, but it was not trained on them. It knows no words outside
-`evolution_jobs/model/vocabulary.py`. Letters as answers (`model.choices: letter`) were not trained. A number is said digit by digit.
+It reads {frames} frames at {px} x {px}; other numbers of frames and sizes run, but it was not trained on them. It
+knows no words outside `evolution_jobs/model/vocabulary.py`. Letters as answers (`model.choices: letter`) were not
+trained. A number is said digit by digit.
 """
 
 

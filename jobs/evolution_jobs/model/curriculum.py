@@ -1,8 +1,8 @@
 """What the tiny model is pre-trained on: procedural rooms, and questions of every kind about them; and what is kept from it.
 
-Half of the furniture, some colours and some room styles are left out. Their words are in the tokenizer with untrained embeddings: what
-they look like is left for the loop to teach. Formats are not left out: the model knows how to answer every kind. Called by `pretrain`
-and `card`; it knows no model.
+Half of the furniture, some colours and some room styles are left out. Their words are in the tokenizer, but no question
+uses them: what they look like is left for the loop to teach. Formats are not left out: the model knows how to answer
+every kind. Called by `pretrain` and `card`; it knows no model.
 """
 
 import random
@@ -77,9 +77,7 @@ def as_frames(images: Sequence[NDArray[np.uint8]]) -> Frames:
     return [Image.fromarray(image) for image in images]
 
 
-def ask(
-    scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL
-) -> list[Question]:
+def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL) -> list[Question]:
     """Questions of those kinds that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
     rng = random.Random(seed)  # noqa: S311 - no secret
     accepted: dict[str, Question] = {}

@@ -2,8 +2,8 @@
 
     prefix (chat header, all frames) | prompt 0, answer 0 | prompt 1, answer 1 | ...
 
-Each question sees the prefix and itself (a block mask), and its M-RoPE positions restart where the prefix ends: to the model it is as
-if the other questions were not there. Called by `solver`; knows tensors, not processors, prompts or weights.
+Each question sees the prefix and itself (a block mask), and its M-RoPE positions restart where the prefix ends: to the
+model it is as if the other questions were not there. Called by `solver`; knows tensors, not processors, prompts or weights.
 
 Legend: L tokens of a pack, B packs in a batch, K answer tokens (end tokens included) of all questions, V vocabulary.
 """
@@ -78,8 +78,8 @@ def pack(prefix: Prefix, prompts: Sequence[Sequence[int]], answers: Sequence[Seq
 def block_mask(rows: Tensor, columns: Tensor, dtype: torch.dtype) -> Tensor:
     """Additive attention mask, 0 where seen and the lowest number elsewhere.
 
-    rows (B, R) and columns (B, C) are owners; the rows are the last R columns. A row sees what is the prefix's or its own owner's, up to
-    itself. Result (B, 1, R, C).
+    rows (B, R) and columns (B, C) are owners; the rows are the last R columns. A row sees what is the prefix's or its own
+    owner's, up to itself. Result (B, 1, R, C).
     """
     length, width = rows.shape[1], columns.shape[1]
     causal = torch.ones(length, width, dtype=torch.bool, device=rows.device).tril(width - length)

@@ -1,12 +1,12 @@
-"""Pre-train the tiny model to see: fresh procedural rooms at every step, each with questions of every kind behind one visual prefix.
+"""Pre-train the tiny model to see: fresh rooms at every step, each with questions of every kind behind one visual prefix.
 
 Reads   nothing: rooms, questions and answers are made on the way, in a process of their own.
 Writes  <out>/  weights, processor and README.md (the model card with its scores), <out>.log with one line every LOG_EVERY steps
 
     python -m evolution_jobs.model.pretrain --out examples/tiny-model --minutes 30 --seed 0
 
-glibc gives memory back to the kernel so eagerly that such training spends much of its time in page faults; this program starts itself
-again with MALLOC settings that stop it.
+glibc gives memory back to the kernel so eagerly that such training spends much of its time in page faults; this program
+starts itself again with MALLOC settings that stop it.
 """
 
 import argparse
@@ -34,18 +34,18 @@ from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.sandbox import Sandbox
 
-SCENES_A_STEP = 12
+SCENES_A_STEP = 4
 LEARNING_RATE = 1e-3
 TOKENS_A_SCENE = 330
 """Of questions and answers, the chat template's not counted: about 13 questions."""
 WEIGHT_DECAY = 0.02
 BETAS = (0.9, 0.98)
 CLIP = 1.0
-WARMUP_STEPS = 60
-STEPS_AHEAD = 4
+WARMUP_STEPS = 100
+STEPS_AHEAD = 8
 """Steps whose rooms are made while the model trains."""
-LOG_EVERY = 20
-SAVE_EVERY = 200
+LOG_EVERY = 50
+SAVE_EVERY = 500
 """Steps between two saves of the weights on the way."""
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 28)}
 

@@ -16,9 +16,9 @@ AFTER_CHOICE = "Answer with the option's letter from the given choices directly.
 AFTER_OTHER = "Please answer the question using a single word or phrase."
 
 NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve "
-    "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
-).split()
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?|\b(?:" + "|".join(NUMBER_WORDS) + r")\b")
 LEADING_LETTER = re.compile(r"\(?([a-z])(?:[).:,\s]|$)")
@@ -63,7 +63,7 @@ def spoken(question: Question, reply: str, choices: Choices) -> str:
 
 
 def _option(options: tuple[str, ...], said: str, choices: Choices) -> str | None:
-    """An option named in full comes first, then the letter (only where letters were offered), then the one option within the reply."""
+    """An option named in full comes first, then its letter (where letters were offered), then the one within the reply."""
     plain = {re.sub(r"\W", "", option.lower()): option for option in options}
     whole = plain.get(re.sub(r"\W", "", said))
     if whole is not None:

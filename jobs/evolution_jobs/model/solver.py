@@ -1,7 +1,7 @@
 """A Qwen3-VL checkpoint that reads a scene once and then answers, or is scored on, all of the scene's questions.
 
-Called by the programs that probe, train, evaluate and pre-train; knows tokens and weights, not kinds, scenes or storage. Works on any
-Qwen3-VL checkpoint in Hugging Face layout, on any device, in any number format.
+Called by the programs that probe, train, evaluate and pre-train; knows tokens and weights, not kinds, scenes or
+storage. Works on any Qwen3-VL checkpoint in Hugging Face layout, on any device, in any number format.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Solver:
 
     @staticmethod
     def load(path: Path, dtype: str, device: str) -> "Solver":
-        """Open a folder in Hugging Face layout; the model is left in evaluation mode. Raises BadInputError naming what the folder lacks."""
+        """Open a folder in Hugging Face layout, in evaluation mode. Raises BadInputError naming what the folder lacks."""
         check_folder(path)
         from safetensors import SafetensorError
         from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLForConditionalGeneration
@@ -47,17 +47,20 @@ class Solver:
             KeyError,
             TypeError,
             RuntimeError,
+            SafetensorError,
         ) as error:  # whatever a damaged folder makes of transformers
             raise BadInputError(f"model folder {path} does not open as a Qwen3-VL: {error}") from error
         return Solver(model.to(device).eval(), processor)
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.model.parameters()).dtype
+        dtype: torch.dtype = next(self.model.parameters()).dtype
+        return dtype
 
     def pack(self, images: Sequence[Image], prompts: Sequence[str], answers: Sequence[str]) -> Pack:
         """One scene's frames, and per question its prompt and its true answer, as `prompts` writes them."""
@@ -68,14 +71,15 @@ class Solver:
         )
 
     def log_probabilities(self, *packs: Pack, through: nn.Module | None = None) -> list[Tensor]:
-        """Per question of all packs, in order: log-probabilities of its answer tokens, end token last, (length,) float32, differentiable.
+        """Per question of all packs, in order: log-probabilities of its answer tokens, end token last; (length,) float32.
 
-        `through` is what the forward pass goes through where the model is wrapped (a DeepSpeed engine); None means the model itself.
+        Differentiable. `through` is what the forward pass goes through where the model is wrapped (a DeepSpeed engine);
+        None means the model itself.
         """
         logits = (through or self.model)(**packing.model_inputs(packs, self.dtype)).logits  # (K, V)
         targets = torch.cat([pack.targets for pack in packs])  # (K,)
         per_token = -nn.functional.cross_entropy(logits.float(), targets, reduction="none")  # (K,)
-        return list(per_token.split([length for pack in packs for length in pack.lengths]))
+        return list(torch.split(per_token, [length for pack in packs for length in pack.lengths]))
 
     @torch.no_grad()
     def confidences(self, *packs: Pack) -> list[float]:
@@ -90,9 +94,10 @@ class Solver:
 
     @torch.inference_mode()
     def answer(self, images: Sequence[Image], prompts: Sequence[str], max_new_tokens: int = 16) -> list[str]:
-        """Greedy replies to all questions at once: the prefix is computed once, and every step forwards one token per open question.
+        """Greedy replies to all questions at once.
 
-        All questions share one key-value cache, in which a block mask lets each see the prefix and its own tokens.
+        The prefix is computed once, and every step forwards one token per open question. All questions share one key-value
+        cache, in which a block mask lets each see the prefix and its own tokens.
         """
         from transformers.cache_utils import DynamicCache
 
@@ -153,7 +158,8 @@ class Solver:
     def _render(self, images: int) -> tuple[str, str]:
         """The chat template's text before and after the prompt of a user who shows so many images.
 
-        The cut follows the last image's closing token: tokenizers never merge across a special token, so both sides may be tokenized alone.
+        The cut follows the last image's closing token: tokenizers never merge across a special token, so both sides may be
+        tokenized alone.
         """
         content = [{"type": "image"}] * images + [{"type": "text", "text": PLACE_OF_THE_PROMPT}]
         text = self.processor.apply_chat_template(

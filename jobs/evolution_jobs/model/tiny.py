@@ -53,7 +53,7 @@ def tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     ids = {word: i for i, word in enumerate((*SPECIAL, *WORDS))}
-    words = Tokenizer(models.WordLevel(vocab=ids, unk_token="<|unknown|>"))
+    words = Tokenizer(models.WordLevel(vocab=ids, unk_token="<|unknown|>"))  # noqa: S106 - a token of text
     words.normalizer = normalizers.Lowercase()
     words.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"m2|[a-z]+(?:-[a-z]+)*|\S"), "isolated")]
@@ -62,9 +62,9 @@ def tokenizer() -> Any:
     words.decoder = decoders.Sequence([decoders.Replace(Regex(r"^(?=[a-z])"), " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
-        unk_token="<|unknown|>",
-        pad_token="<|endoftext|>",
-        eos_token="<|im_end|>",
+        unk_token="<|unknown|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106
+        eos_token="<|im_end|>",  # noqa: S106
         additional_special_tokens=list(SPECIAL[2:]),
         model_max_length=32_768,
         clean_up_tokenization_spaces=False,

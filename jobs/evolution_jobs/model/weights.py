@@ -3,8 +3,8 @@
     fetch_solver(job)              the weights that a stage starts from: last round's checkpoint, or the base model
     fetch(uri, revision, endpoint) any model: the base, a proposer's
 
-Called by every program that loads a model. It brings files and knows nothing of what is in them, except that a folder without weights
-or processor is refused at once. What a store keeps in a folder is used where it lies.
+Called by every program that loads a model. It brings files and knows nothing of what is in them, except that a folder
+without weights or processor is refused at once. What a store keeps in a folder is used where it lies.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 
 from evolution_api.jobs import StageInput
-
 from evolution_jobs.model.solver import check_folder
 from evolution_jobs.program import BadInputError
 from evolution_jobs.storage.store import Store, open_store, run_store
@@ -42,8 +41,8 @@ def fetch_checkpoint(store: Store, key: str, run: str, cache: Path) -> Path:
 def fetch(uri: str, revision: str | None = None, endpoint: str | None = None, cache: Path = CACHE) -> Path:
     """Folder of the model at a file://, s3:// or hf:// URI.
 
-    `endpoint` is the URL of an S3 server other than AWS. Raises BadInputError where there is no such model, or its folder lacks weights
-    or processor.
+    `endpoint` is the URL of an S3 server other than AWS. Raises BadInputError where there is no such model, or its folder
+    lacks weights or processor.
     """
     scheme, _, rest = uri.partition("://")
     if scheme == "file":

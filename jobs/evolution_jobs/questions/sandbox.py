@@ -29,6 +29,8 @@ MAX_SUSPENSIONS = 2000
 """Calls into the geometry library and first uses of its names that one program may make (about 15 microseconds each)."""
 GRACE_S = 0.25
 """Beyond its time limit a worker that does not stop by itself (one huge power, say) is killed after this wait."""
+MAX_PRINTED_BYTES = 1 << 20
+"""What is printed is thrown away; more of it ends the program (program_memory)."""
 MAX_ANSWER_CHARACTERS = 2000
 MAX_ANSWER_INTEGER = 10**15
 MAX_DETAIL_CHARACTERS = 300
@@ -61,46 +63,24 @@ class Outcome:
     """One sentence; empty where there is a value."""
 
 
-class _Calls:
-    """The geometry functions as one program sees them: bounded in wall time, and remembered where they failed."""
-
-    def __init__(self, library: Geometry) -> None:
-        self.library = library
-        self.lookup = {name: self._guarded(function) for name, function in library.functions.items()}
-        self.deadline = math.inf
-        self.failure: GeometryError | None = None
-        self.interruption: BaseException | None = None
-
-    def _guarded(self, function: Callable[..., object]) -> Callable[..., object]:
-        def call(*args: object, **kwargs: object) -> object:
-            if time.monotonic() > self.deadline:
-                raise TimeoutError(OUT_OF_TIME)
-            try:
-                return function(*args, **kwargs)
-            except GeometryError as error:
-                self.failure = error
-                raise LookupError(str(error)) from None
-            except Exception:
-                raise
-            except BaseException as signal:  # SIGTERM or Ctrl-C: the sandbox would take it for the program's own error
-                self.interruption = signal
-                raise RuntimeError("interrupted") from None
-
-        return call
-
-
 OUT_OF_TIME = "time limit exceeded in calls of the geometry library"
 
 _pool: tuple[int, pydantic_monty.Monty] | None = None
+"""The pool and the process that it belongs to."""
 
 
 def _workers() -> pydantic_monty.Monty:
-    """The process's own pool of one worker; a forked child makes its own."""
+    """The process's own pool of one worker. Its threads do not outlive a fork, so a child must not have inherited a used one."""
     global _pool
-    if _pool is None or _pool[0] != os.getpid():
+    if _pool is None:
         pool = pydantic_monty.Monty(max_processes=1, feed_duration_limit_grace=GRACE_S)
         pool.__enter__()
         _pool = (os.getpid(), pool)
+    elif _pool[0] != os.getpid():
+        raise RuntimeError(
+            f"the sandbox was used in process {_pool[0]} before it forked {os.getpid()}, where it would hang; "
+            "fork first, or run programs in only one of the two"
+        )
     return _pool[1]
 
 
@@ -113,31 +93,56 @@ class Sandbox:
             "max_recursion_depth": limits.max_recursion,
             "max_suspensions": MAX_SUSPENSIONS,
         }
-        self._calls: _Calls | None = None
 
     def run(self, program: str, scene: Scene) -> Outcome:
         """The value of the program's last expression over this scene."""
-        library = geometry(scene)
-        calls = self._calls
-        if calls is None or calls.library is not library:
-            calls = self._calls = _Calls(library)
-        calls.failure = calls.interruption = None
-        # Monty's own clock stands still while the host works, so the calls are bounded by a second clock.
-        calls.deadline = time.monotonic() + 2 * self._time_s
+        turn = _Turn(geometry(scene), time.monotonic() + 2 * self._time_s)
         try:
             with _workers().checkout(limits=self._limits, os_policy=_POLICY) as session:
-                value = session.feed_run(program, external_lookup=calls.lookup, print_callback=_discard)
-        except Exception as error:  # the program's failure is a result
-            if calls.interruption is not None:
-                raise calls.interruption from None
-            return _failure(error, calls.failure)
-        if calls.interruption is not None:
-            raise calls.interruption
+                value = turn.play(session, program)
+        except pydantic_monty.MontyError as error:
+            return _failure(error, turn.failure)
         return _plain(value)
 
 
-def _discard(_stream: str, _text: str) -> None:
-    """What a program prints goes nowhere."""
+class _Turn:
+    """One program from its start to its value.
+
+
+    Its calls come back to us one by one instead of out of the interpreter's hands, so that a signal (SIGTERM, Ctrl-C) that
+    arrives in one of them is ours and never the program's to catch.
+    """
+
+    def __init__(self, library: Geometry, deadline_s: float) -> None:
+        self.library = library
+        self.deadline_s = deadline_s
+        """Monty's own clock stands still while we work, so our part is bounded by this one (time.monotonic)."""
+        self.failure: GeometryError | None = None
+        """The last question that the geometry library could not answer."""
+
+    def play(self, session: pydantic_monty.MontySession, program: str) -> object:
+        functions = self.library.functions
+        printed = pydantic_monty.CollectString(MAX_PRINTED_BYTES)  # read by nobody; no Python of ours runs while it fills
+        state = session.feed_start(program, external_lookup=dict(functions), print_callback=printed)
+        while not isinstance(state, pydantic_monty.MontyComplete):
+            if isinstance(state, pydantic_monty.FunctionSnapshot) and state.function_name in functions:
+                state = state.resume(self._call(functions[state.function_name], state))
+            else:
+                state = state.resume_auto()  # a name, an import, a file: bound, or refused by the interpreter
+        return state.output
+
+    def _call(
+        self, function: Callable[..., object], call: pydantic_monty.FunctionSnapshot
+    ) -> pydantic_monty.ExternalSettledResult:
+        if time.monotonic() > self.deadline_s:
+            return {"exc_type": "TimeoutError", "message": OUT_OF_TIME}
+        try:
+            return {"return_value": function(*call.args, **call.kwargs)}
+        except GeometryError as error:
+            self.failure = error
+            return {"exc_type": "LookupError", "message": str(error)}
+        except TypeError as error:
+            return {"exc_type": "TypeError", "message": str(error)}
 
 
 def _plain(value: Any) -> Outcome:
@@ -160,15 +165,15 @@ def _plain(value: Any) -> Outcome:
     return Outcome(None, "wrong_type", f"the program returned a value of type {kind.__name__}, not a bool, int, float or str")
 
 
-def _failure(error: Exception, geometry_failure: GeometryError | None) -> Outcome:
-    inner = error.exception() if isinstance(error, pydantic_monty.MontyError) else error
+def _failure(error: pydantic_monty.MontyError, geometry_failure: GeometryError | None) -> Outcome:
+    inner = error.exception()
     message = str(error)
     if geometry_failure is not None and message.endswith(str(geometry_failure)):
         return Outcome(None, GEOMETRY_REASONS[type(geometry_failure)], str(geometry_failure)[:MAX_DETAIL_CHARACTERS])
     return Outcome(None, _reason(error, inner, message), " ".join(message[:MAX_DETAIL_CHARACTERS].split()))
 
 
-def _reason(error: Exception, inner: BaseException, message: str) -> Reason:
+def _reason(error: pydantic_monty.MontyError, inner: BaseException, message: str) -> Reason:
     if isinstance(error, pydantic_monty.MontyCrashedError):
         return "program_timeout" if error.timed_out else "program_memory"
     if (

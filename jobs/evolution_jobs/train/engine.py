@@ -162,7 +162,7 @@ class Trainer:
     def load_state(self, folder: Path) -> None:
         """Read back the files that `save_state` returned: this process's own and those that all need."""
         self.engine.load_checkpoint(str(folder.parent), tag=folder.name)
-        # Pickle writes a string anew unless it is the very same object: with names as they were before, so are the bytes written next.
+        # Pickle writes a string anew unless it is the very same object; with the names' own ones, the bytes stay the same too.
         for group in self.engine.basic_optimizer.param_groups:
             named = {sys.intern(name): value for name, value in group.items()}
             group.clear()

@@ -6,10 +6,11 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 import yaml
-from evolution_api import crd
-from evolution_api.run import EvolutionRunSpec
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
+
+from evolution_api import crd
+from evolution_api.run import EvolutionRunSpec
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,9 @@ def test_the_schema_is_structural(schema):
 
 def test_what_rules_read_is_bounded(schema):
     bounds = {"string": {"maxLength", "enum"}, "array": {"maxItems"}, "object": {"maxProperties", "properties"}}
-    unbounded = [p for p, f in objects(schema["properties"]["spec"], "spec") if f["type"] in bounds and not bounds[f["type"]] & set(f)]
+    unbounded = [
+        p for p, f in objects(schema["properties"]["spec"], "spec") if f["type"] in bounds and not bounds[f["type"]] & set(f)
+    ]
     assert unbounded == []
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from evolution_api.explain import explain
 from evolution_api.run import EvolutionRun
 
@@ -104,12 +105,13 @@ REFUSED = {
     ),
     "nothing is frontier": (
         document(difficulty={"hardBelow": 0.95}),
-        "spec.difficulty: difficulty.hardBelow must be below difficulty.easyAbove, or nothing is frontier; the paper uses 0.1 and 0.9",
+        "spec.difficulty: difficulty.hardBelow must be below difficulty.easyAbove, or nothing is frontier; "
+        "the paper uses 0.1 and 0.9",
     ),
     "every shard may fail": (
         document(generation={"shards": 2, "maxFailedShards": 2}),
-        "spec.generation: generation.maxFailedShards must be below generation.shards: a stage without any shard has no questions; "
-        "lower it",
+        "spec.generation: generation.maxFailedShards must be below generation.shards: a stage without any shard "
+        "has no questions; lower it",
     ),
     "labels left out that nobody knows": (
         document(difficulty={"signal": "training"}, training={"select": ["hard"]}),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+
 from evolution_jobs.model import tiny
 from evolution_jobs.model.solver import Solver
-from PIL import Image
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from PIL import Image
+
 from evolution_jobs.model import packing
 from evolution_jobs.model.solver import Solver
-from PIL import Image
 
 Frames = Callable[[int, int], list[Image.Image]]
 

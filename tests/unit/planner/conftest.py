@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
+
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
 from evolution_api.results import StageSummary
 from evolution_api.run import EvolutionRun
 from evolution_operator.interface import Event, Observed, Plan, Settings
 from evolution_operator.planner import plan
-from hypothesis import settings as hypothesis_settings
 
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("repeatable")
@@ -33,7 +34,9 @@ def words_of(stage: str, round_: int, shards: int) -> StageSummary:
     """What a program of the stage says in the end; every figure differs, so that a mix-up shows."""
     said = {
         "prepare": StageSummary(counts={"scenes": 9}),
-        "generate": StageSummary(counts={"proposed": 10, "executed": 9, "accepted": 6, "rejected.blind": 3, "rejected.duplicate": 1}),
+        "generate": StageSummary(
+            counts={"proposed": 10, "executed": 9, "accepted": 6, "rejected.blind": 3, "rejected.duplicate": 1}
+        ),
         "probe": StageSummary(counts={"probed": 6, "easy": 1, "frontier": 3, "hard": 2}, measures={"mean_confidence": 0.5}),
         "train": StageSummary(measures={"train_loss": 1.5 / round_ if round_ else 0.0}, checkpoint="elsewhere"),
         "evaluate": StageSummary(measures={"score": 0.4 + round_ / 10, "seeing": round_ / 10, "blind": 0.3}),

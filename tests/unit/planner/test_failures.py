@@ -1,6 +1,7 @@
 """Stages that fail: attempts, back-off, deadlines, and the end of patience."""
 
 import pytest
+
 from evolution_api.results import StageSummary
 
 
@@ -89,7 +90,7 @@ def test_a_gang_is_blamed_on_the_pod_that_died_and_not_on_those_that_were_stoppe
 def test_a_failed_gangs_running_pods_hold_up_the_next_attempt_until_they_are_gone(world):
     world.pass_all("x-r1-train")
     world.start("x-r1-train")
-    master, worker = world.pods_of("x-r1-train")
+    master, _worker = world.pods_of("x-r1-train")
     world.fail("x-r1-train", shards=(1,))
     master["status"] = {"phase": "Running"}
     world.settle()
@@ -160,8 +161,30 @@ def test_shards_that_fail_for_good_are_tolerated_up_to_the_limit(world_of, stage
             world.fail(f"x-r1-{stage}{attempt}", shards=shards, **how)
             world.settle()
     went_on = world.status["stage"] != stage
-    assert (went_on_at_once, went_on) == {"at once": (True, True), "after the last attempt": (False, True), "never": (False, False)}[goes_on]
+    assert (went_on_at_once, went_on) == {
+        "at once": (True, True),
+        "after the last attempt": (False, True),
+        "never": (False, False),
+    }[goes_on]
     assert (world.status["phase"] == "Failed") == (goes_on == "never")
+
+
+def test_a_server_is_no_shard_that_may_fail(world_of):
+    world = world_of(generation={"shards": 3, "maxFailedShards": 1, "proposer": {"serving": {}}})
+    world.pass_all("x-r1-generate-server")
+    world.start("x-r1-generate-server")
+    (pod,) = world.pods_of("x-r1-generate-server")
+    pod["status"]["containerStatuses"] = [{"restartCount": 1, "state": {}, "lastState": {"terminated": {"exitCode": 2}}}]
+    world.settle()
+    assert world.status["phase"] == "Failed"
+
+
+def test_a_deadline_is_no_shard_that_may_fail(world_of):
+    world = world_of(generation={"shards": 3, "maxFailedShards": 1}, retry={"limit": 0, "stageTimeoutSeconds": 10})
+    world.pass_all("x-r1-generate")
+    world.wait(10)
+    world.settle()
+    assert world.status["phase"] == "Failed"
 
 
 def test_lost_shards_are_told_and_not_counted(world_of):

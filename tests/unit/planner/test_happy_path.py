@@ -79,9 +79,9 @@ def test_the_events_tell_the_story(world):
         ("StageStarted", "prepare of round 0/2"),
         ("StageSucceeded", "prepare of round 0 succeeded"),
         ("StageStarted", "evaluate of round 0/2"),
-        ("StageSucceeded", "evaluate of round 0 succeeded"),
+        ("StageSucceeded", "evaluate of round 0 succeeded: score 0.4, seeing 0.0"),
         ("StageStarted", "generate of round 1/2"),
-        ("StageSucceeded", "generate of round 1 succeeded"),
+        ("StageSucceeded", "generate of round 1 succeeded: 12 of 20 proposals accepted"),
         ("StageStarted", "probe of round 1/2"),
     ]
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT
 from evolution_api.run import EvolutionRun
@@ -81,7 +82,9 @@ def test_every_child_is_named_labelled_and_owned(manifest_of, child):
     }
     assert labels.items() <= meta["labels"].items()
     owners = meta.get("ownerReferences", [])
-    assert [(o["uid"], o["controller"], o["blockOwnerDeletion"]) for o in owners] == ([] if child == "cleanup" else [("uid-x", True, True)])
+    assert [(o["uid"], o["controller"], o["blockOwnerDeletion"]) for o in owners] == (
+        [] if child == "cleanup" else [("uid-x", True, True)]
+    )
     if manifest["kind"] == "InferenceService":
         assert manifest["spec"]["predictor"]["labels"] == labels
     elif manifest["kind"] == "Job":
@@ -109,7 +112,15 @@ def test_credentials_come_from_the_named_secret_and_only_then(manifest_of, child
 
 @pytest.mark.parametrize(
     ("child", "accelerators"),
-    [("prepare", None), ("generate", None), ("server", "1"), ("probe", None), ("train", "4"), ("evaluate", "1"), ("cleanup", None)],
+    [
+        ("prepare", None),
+        ("generate", None),
+        ("server", "1"),
+        ("probe", None),
+        ("train", "4"),
+        ("evaluate", "1"),
+        ("cleanup", None),
+    ],
 )
 def test_only_pods_with_a_model_ask_for_accelerators(manifest_of, child, accelerators):
     limits = only_container(manifest_of(child, training={"processesPerNode": 4}))["resources"]["limits"]
@@ -185,7 +196,9 @@ def test_shards_are_the_indexes_of_a_job_that_retries_nothing(manifest_of, child
         "backoffLimitPerIndex": 0,
         "suspend": False,
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]},
+        "podFailurePolicy": {
+            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+        },
     }
     assert manifest["spec"]["template"]["spec"]["restartPolicy"] == "Never"
 

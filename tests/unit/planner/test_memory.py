@@ -92,6 +92,17 @@ def test_a_status_that_was_wiped_is_taken_up_at_the_furthest_child(world):
     assert world.made.count("x-r1-train") == 1
 
 
+@pytest.mark.parametrize("change", [{"round": 7}, {"rounds": []}], ids=["a round without a record", "no records"])
+def test_a_status_that_contradicts_itself_is_begun_anew_and_taken_up_at_the_furthest_child(world, change):
+    world.pass_all("x-r1-train")
+    world.status |= change
+    world.settle()
+    assert (world.status["round"], world.status["stage"]) == (1, "train")
+    world.pass_all()
+    assert world.status["phase"] == "Succeeded"
+    assert world.made.count("x-r1-train") == 1
+
+
 def test_a_status_that_was_wiped_without_children_starts_over(world):
     world.pass_all("x-r1-train")
     world.status, world.children, world.pods = {}, {}, {}
@@ -125,3 +136,17 @@ def test_a_child_that_is_held_by_a_finalizer_is_waited_for_and_named(world):
     assert world.condition("Progressing")["message"] == (
         "train of round 1/2: waiting for InferenceService x-r1-probe-server to go"
     )
+
+
+def test_an_attempt_that_exists_counts_even_where_nothing_else_remembers_it(world):
+    world.settle()
+    before = world.status
+    world.fail("x-r0-prepare")
+    world.settle()
+    world.wait(10)
+    world.settle()
+    world.status = before
+    del world.children["x-r0-prepare"]
+    world.settle()
+    assert set(world.children) == {"x-r0-prepare-a2"}
+    assert world.status["attempt"] == 2

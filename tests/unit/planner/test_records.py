@@ -1,6 +1,7 @@
 """Summaries become figures."""
 
 import pytest
+
 from evolution_api.results import StageSummary
 from evolution_api.run import RoundStatus
 from evolution_operator.records import recorded

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from evolution_api.results import StageSummary
 from evolution_operator.verdicts import is_alive, summary_of, verdict
 
@@ -48,7 +49,11 @@ DONE = pod("Succeeded", 0, WORDS)
 VERDICTS = {
     "a Job without a status": (job(), [], "Pending"),
     "a Job that is suspended": (job(suspend=True), [], "Queued"),
-    "a Job that is being evicted to its queue": (job({"conditions": true("Suspended")}, suspend=True), [pod("Running")], "Queued"),
+    "a Job that is being evicted to its queue": (
+        job({"conditions": true("Suspended")}, suspend=True),
+        [pod("Running")],
+        "Queued",
+    ),
     "a Job whose pod waits": (job({"active": 1}), [pod("Pending")], "Pending"),
     "a Job whose pod runs": (job({"active": 1}), [pod("Running")], "Running"),
     "a Job that only announces its success": (job({"conditions": true("SuccessCriteriaMet")}), [DONE], "Running"),
@@ -188,7 +193,11 @@ def test_a_pod_out_of_memory_is_told_so():
             "pod p0: 0/3 nodes: gpu",
         ),
         (
-            {"containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "s3" not found'}}}]},
+            {
+                "containerStatuses": [
+                    {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "s3" not found'}}}
+                ]
+            },
             "CreateContainerConfigError",
             'pod p0: secret "s3" not found',
         ),

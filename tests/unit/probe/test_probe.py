@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -180,8 +179,10 @@ def test_a_solver_that_has_diverged_ends_the_probe_for_good(
 def test_sigterm_ends_a_waiting_probe_at_once(job: Build, generated: Any, questions: list[Question], run_probe: Any) -> None:
     paper = job()
     generated(paper, questions)
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
+
+    def busy(_: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 503, {"Retry-After": "30"}, {}
+
     with pytest.raises(TerminatedError):
-        run_probe(paper, lambda _: (503, {"Retry-After": "30"}, {}))
-    timer.join()
+        run_probe(paper, busy)

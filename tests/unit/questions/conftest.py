@@ -11,11 +11,11 @@ from evolution_jobs.questions.check import check
 from evolution_jobs.questions.sandbox import Sandbox
 
 
-def thing(obj: str, label: str, center: tuple[float, float, float], size: tuple[float, float, float], turn: float = 0.0) -> SceneObject:
+def thing(
+    obj: str, label: str, center: tuple[float, float, float], size: tuple[float, float, float], turn: float = 0.0
+) -> SceneObject:
     c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-    return SceneObject(
-        id=obj, label=label, box=Box(center=center, size=size, axes=((c, s, 0.0), (-s, c, 0.0), (0.0, 0.0, 1.0)))
-    )
+    return SceneObject(id=obj, label=label, box=Box(center=center, size=size, axes=((c, s, 0.0), (-s, c, 0.0), (0.0, 0.0, 1.0))))
 
 
 def pose(x: float, y: float, heading: float) -> Matrix4:

@@ -28,7 +28,9 @@ CUBE = Box(center=(0, 0, 0), size=(2, 2, 2))
             id="face to an edge far away on the diagonal",
         ),
         pytest.param(
-            Box(center=(0, 0, 1 + 3 + math.sqrt(2)), size=(40, 2, 2), axes=TIPPED), 3.0, id="long edge over a face, no corner near"
+            Box(center=(0, 0, 1 + 3 + math.sqrt(2)), size=(40, 2, 2), axes=TIPPED),
+            3.0,
+            id="long edge over a face, no corner near",
         ),
         pytest.param(Box(center=(1.5, 0, 0), size=(2, 2, 2)), 0.0, id="overlapping"),
         pytest.param(Box(center=(2, 0, 0), size=(2, 2, 2)), 0.0, id="touching"),

@@ -1,0 +1,69 @@
+"""What the launcher makes of its environment and of the way in which processes end."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from evolution_api.jobs import StageInput
+from evolution_jobs.program import BadInputError, TerminatedError
+from evolution_jobs.train.launcher import FailedProcessError, Pod, cause
+
+Jobs = Callable[..., StageInput]
+
+
+class Failed(Exception):
+    """The shape of torch's ChildFailedError, which costs an import of torch."""
+
+    def __init__(self, **exitcodes: int) -> None:
+        super().__init__("failed")
+        self.failures = {int(rank[1:]): SimpleNamespace(exitcode=code) for rank, code in exitcodes.items()}
+
+
+def test_a_pod_reads_what_the_training_operator_injects(job: Jobs) -> None:
+    environ = {
+        "PET_NNODES": "3",
+        "PET_NPROC_PER_NODE": "2",
+        "PET_NODE_RANK": "1",
+        "PET_MASTER_ADDR": "run-master-0",
+        "PET_MASTER_PORT": "23456",
+    }
+    train = job(training={"global_batch_size": 8, "nodes": 3, "processes_per_node": 2})
+    assert Pod.from_environment(train, environ) == Pod(3, 1, 2, "run-master-0", 23456)
+    with pytest.raises(BadInputError, match="PET_NNODES=3 .* training.nodes 1"):
+        Pod.from_environment(job(), environ)
+
+
+@pytest.mark.parametrize(
+    ("failed", "words", "expected", "message"),
+    [
+        pytest.param(Failed(r1=-signal.SIGKILL), {}, FailedProcessError, "process 1 was killed by SIGKILL", id="killed"),
+        pytest.param(
+            Failed(r1=-signal.SIGSEGV),
+            {0: (1.0, 1, "Connection closed by peer")},
+            FailedProcessError,
+            "process 1 was killed by SIGSEGV",
+            id="killed, its peer complained first",
+        ),
+        pytest.param(
+            Failed(r0=1),
+            {0: (2.0, 1, "Connection closed by peer"), 1: (1.0, 1, "ValueError: no")},
+            FailedProcessError,
+            "process 1: ValueError: no",
+            id="the first that spoke",
+        ),
+        pytest.param(Failed(r0=2), {0: (1.0, 2, "scene x is broken")}, BadInputError, "scene x is broken", id="bad input"),
+        pytest.param(Failed(r0=143), {0: (1.0, 143, "terminated")}, TerminatedError, "", id="told to end on another pod"),
+        pytest.param(Failed(r0=1), {}, FailedProcessError, r"processes \[0\] failed", id="nobody spoke"),
+    ],
+)
+def test_the_cause_of_a_failure(
+    failed: Exception, words: dict[int, tuple[float, int, str]], expected: type[BaseException], message: str, tmp_path: Path
+) -> None:
+    for rank, (at, code, error) in words.items():
+        (tmp_path / f"{rank}.json").write_text(json.dumps({"at": at, "code": code, "error": error}))
+    with pytest.raises(expected, match=message):
+        raise cause(failed, tmp_path)
