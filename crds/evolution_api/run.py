@@ -68,9 +68,11 @@ class ResourceAmounts(Ruled):
 
     rules = (
         Rule(
-            "!self.requests.exists(name, name.contains('/')) && !self.limits.exists(name, name.contains('/'))",
-            lambda r: not any("/" in name for name in (*r.requests, *r.limits)),
-            "accelerators and other extended resources are set by the operator from scheduling.accelerator; leave them out here",
+            "self.requests.all(name, name in ['cpu', 'memory', 'ephemeral-storage']) && "
+            "self.limits.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])",
+            lambda r: {*r.requests, *r.limits} <= {"cpu", "memory", "ephemeral-storage"},
+            "only cpu, memory and ephemeral-storage can be set here: accelerators follow from scheduling.accelerator and "
+            "the number of processes; leave the others out",
         ),
     )
 

@@ -109,7 +109,7 @@ class Server:
 
     def serve(self) -> None:
         while True:
-            self.turn(timeout_s=0.0 if self.steps else None)
+            self.turn(timeout_s=0.0 if self.steps or self.waiting else None)
             if self.steps:
                 self.warm(self.steps.pop(0))
 

@@ -29,7 +29,7 @@ class Observed:
     """What is there now.
 
     The adapter reads `children` first and `pods` after them, so that a finished child's pods are seen finished; both by the label
-    `evolution.spatial.io/run` = the run's name, so that leftovers of an earlier run of that name are seen too.
+    `evolution.spatial.io/run` = `run_label(name)`, so that leftovers of an earlier run of that name are seen too.
     """
 
     children: tuple[KubeObject, ...] = ()

@@ -29,7 +29,7 @@ def recorded(record: RoundStatus, stage: Stage, summaries: Sequence[StageSummary
         update |= counts | {"rejected": {reason: count for reason, count in rejected.items() if count}}
     if stage in ("probe", "train"):
         # With signal: training it is the training pass that labels.
-        labels = {label: total(summaries, label) for label in LABELS}
+        labels: dict[str, int] = {label: total(summaries, label) for label in LABELS}
         if any(labels.values()):
             update |= labels
         confidence = mean(summaries, "mean_confidence", weight="probed")

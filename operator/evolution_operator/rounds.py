@@ -28,7 +28,7 @@ def stages(spec: EvolutionRunSpec, round_: int) -> tuple[Stage, ...]:
         return "prepare", "evaluate"
     probe: tuple[Stage, ...] = ("probe",) if spec.difficulty.signal == "probe" else ()
     due = round_ % spec.evaluation.every == 0 or round_ >= spec.rounds
-    return ("generate", *probe, "train", *(("evaluate",) if due else ()))  # type: ignore[return-value]
+    return ("generate", *probe, "train", *(("evaluate",) if due else ()))
 
 
 def after(spec: EvolutionRunSpec, place: Place) -> Place | None:

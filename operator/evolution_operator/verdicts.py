@@ -206,7 +206,7 @@ def _indexes(text: str) -> set[int]:
 
 def _is_leader(pod: KubeObject) -> bool:
     labels = pod["metadata"].get("labels", {})
-    return labels.get("training.kubeflow.org/replica-type", "master").lower() == "master"
+    return str(labels.get("training.kubeflow.org/replica-type", "master")).lower() == "master"
 
 
 def _terminated(pod: KubeObject) -> KubeObject | None:

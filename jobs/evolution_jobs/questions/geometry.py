@@ -19,7 +19,8 @@ VISIBLE_RATIO = 0.1
 """Visible share from which `first_seen` counts an object as seen (SpatialEvo's threshold)."""
 MAX_TEXT = 200
 """Longest label or id looked up."""
-KEPT_SCENES = 8
+KEPT_SCENES = 256
+"""A shard goes through its scenes one by one; the held-out questions go round all of theirs."""
 
 
 class GeometryError(LookupError):

@@ -51,7 +51,7 @@ class Programs:
     def __init__(self, environ: Mapping[str, str], log: Path, command: Sequence[str] = SERVER) -> None:
         self._environ = environ
         self._log = log
-        self._command = command
+        self.command = command
         self._server: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._unread = b""
@@ -122,7 +122,7 @@ class Programs:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with theirs, self._log.open("ab") as log:
             self._server = subprocess.Popen(  # noqa: S603  our own program
-                [*self._command, str(theirs.fileno()), str(os.getpid())],
+                [*self.command, str(theirs.fileno()), str(os.getpid())],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -102,7 +102,8 @@ def test_conditions_and_rounds_are_maps_by_their_keys(schema):
 
 RULES = """\
 spec.generation.pod.env[]: !self.name.startsWith('EVOLUTION_')
-spec.generation.pod.resources: !self.requests.exists(name, name.contains('/')) && !self.limits.exists(name, name.contains('/'))
+spec.generation.pod.resources: self.requests.all(name, name in ['cpu', 'memory', 'ephemeral-storage']) && \
+self.limits.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])
 spec.generation.proposer: [has(self.grammar), has(self.endpoint), has(self.inline), has(self.serving)].filter(x, x).size() == 1
 spec.generation: self.maxFailedShards < self.shards
 spec.difficulty: self.hardBelow < self.easyAbove

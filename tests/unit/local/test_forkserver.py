@@ -101,6 +101,26 @@ def test_every_program_dies_when_the_one_who_asked_for_it_is_killed(tmp_path: Pa
         time.sleep(0.01)
 
 
+WARMING = (
+    "import sys; from evolution_jobs.forkserver import Step, main; steps = ["
+    "Step(('doubles.slow_import',), frozenset()), Step(('doubles',), frozenset({'doubles.obey'}))"
+    "]; main(sys.argv[1:], packages=['doubles'], steps=steps)"
+)
+
+
+def test_a_program_asked_for_too_early_starts_when_its_imports_are_done(programs: Programs, tmp_path: Path) -> None:
+    programs.command = (sys.executable, "-c", WARMING)
+    assert ended(programs, start(programs, tmp_path, "exit 3")) == 3
+
+
+def test_a_program_that_waits_for_its_imports_can_be_ended(programs: Programs, tmp_path: Path) -> None:
+    programs.command = (sys.executable, "-c", WARMING)
+    process = start(programs, tmp_path, "say never")
+    programs.signal(process, signal.SIGTERM)
+    assert ended(programs, process) == 143
+    assert not (tmp_path / "said").exists()
+
+
 def test_what_is_imported_ahead_names_modules_once_and_every_program() -> None:
     modules = [module for step in STEPS for module in step.modules]
     assert len(set(modules)) == len(modules)

@@ -11,9 +11,14 @@ from evolution_jobs.questions.audit import AuditReport, audit
 from evolution_jobs.scenes.vsibench import scenes_from_metadata
 
 ANSWERED = (
-    "object_counting", "object_size_estimation", "room_size_estimation", "object_rel_distance", "object_rel_direction_easy",
-    "object_rel_direction_medium", "object_rel_direction_hard",
-)  # fmt: skip
+    "object_counting",
+    "object_size_estimation",
+    "room_size_estimation",
+    "object_rel_distance",
+    "object_rel_direction_easy",
+    "object_rel_direction_medium",
+    "object_rel_direction_hard",
+)
 
 
 def row(kind: str, text: str, truth: object, **more: object) -> dict[str, object]:
@@ -51,15 +56,27 @@ def test_the_official_questions_agree(distance: Any, real_data: Path) -> None:
         pytest.param(row("object_counting", "How many chair(s) are in this room?", "2"), id="count"),
         pytest.param(row("object_counting", "How many chairs are in this room?", 2), id="plural and a number"),
         pytest.param(row("object_counting", "How many CHAIR(S) are there?", 2.0), id="capitals"),
-        pytest.param(row("object_size_estimation", "What is the longest dimension of the couch in centimeters?", "200"), id="alias"),
+        pytest.param(
+            row("object_size_estimation", "What is the longest dimension of the couch in centimeters?", "200"), id="alias"
+        ),
         pytest.param(row("room_size_estimation", "What is the size of this room?", 30.2, options=None), id="room"),
         pytest.param(row("object_abs_distance", "Distance between the sofa and the table (in meters)?", 2.5), id="distance"),
         pytest.param(
-            row("object_rel_distance", "Which of these objects (bed, sofa) is the closest to the table?", "A", options=["A. bed", "B. sofa"]),
+            row(
+                "object_rel_distance",
+                "Which of these objects (bed, sofa) is the closest to the table?",
+                "A",
+                options=["A. bed", "B. sofa"],
+            ),
             id="nearest",
         ),
         pytest.param(
-            row("object_rel_distance", "Which of these objects (bed, sofa) is the closest to the table?", "bed", options=["A. bed", "B. sofa"]),
+            row(
+                "object_rel_distance",
+                "Which of these objects (bed, sofa) is the closest to the table?",
+                "bed",
+                options=["A. bed", "B. sofa"],
+            ),
             id="nearest, answer in words",
         ),
         pytest.param(
@@ -71,11 +88,15 @@ def test_the_official_questions_agree(distance: Any, real_data: Path) -> None:
             id="options as text",
         ),
         pytest.param(
-            row("object_rel_direction_easy", "If I am standing by the table and facing the lamp, is the sofa to the left or the right of the lamp?", "right"),
+            row(
+                "object_rel_direction_easy",
+                "If I am standing by the table and facing the lamp, is the sofa to the left or the right of the lamp?",
+                "right",
+            ),
             id="direction without options",
         ),
     ],
-)  # fmt: skip
+)
 def test_other_wordings_of_the_format_are_read(asked: dict[str, object], room: Scene, tmp_path: Path) -> None:
     report = run([asked, ""], room, tmp_path)
     (agreement,) = report.types.values()

@@ -44,9 +44,12 @@ NEAREST = {
     "program": "'bed'",
 }
 HARD = {
-    "kind": "object_rel_direction_hard", "text": "By the table, facing the lamp, where is the sofa?", "answer_type": "choice",
-    "options": ("front-left", "front-right", "back-left", "back-right"), "program": "'front-right'",
-}  # fmt: skip
+    "kind": "object_rel_direction_hard",
+    "text": "By the table, facing the lamp, where is the sofa?",
+    "answer_type": "choice",
+    "options": ("front-left", "front-right", "back-left", "back-right"),
+    "program": "'front-right'",
+}
 EASY = {
     "kind": "object_rel_direction_easy",
     "text": "By the table, facing the lamp, where is the sofa?",
@@ -89,7 +92,13 @@ SEEN = {
     "options": ("frame 1", "frame 2"),
     "program": "'frame 2'",
 }
-TURN = {"kind": "camera_motion", "text": "From frame 1 to frame 2, did it turn left or right?", "answer_type": "choice", "options": ("left", "right"), "program": "'left'"}  # fmt: skip
+TURN = {
+    "kind": "camera_motion",
+    "text": "From frame 1 to frame 2, did it turn left or right?",
+    "answer_type": "choice",
+    "options": ("left", "right"),
+    "program": "'left'",
+}
 
 
 def proposal(base: dict[str, Any], **changes: Any) -> Proposal:
@@ -111,9 +120,13 @@ def proposal(base: dict[str, Any], **changes: Any) -> Proposal:
         pytest.param(proposal(CAMERA), "2.5", id="camera distance"),
         pytest.param(proposal(SEEN), "frame 2", id="visibility"),
         pytest.param(proposal(TURN), "left", id="turn"),
-        pytest.param(proposal(HARD, text="By the table, facing the bed, where is the lamp?", program="'front-right'"), "front-right", id="quadrant"),
+        pytest.param(
+            proposal(HARD, text="By the table, facing the bed, where is the lamp?", program="'front-right'"),
+            "front-right",
+            id="quadrant",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_sound_proposal_becomes_a_question_with_the_programs_answer(
     asked: Proposal, answer: str, checked: Checked, room: Scene
 ) -> None:
@@ -132,15 +145,42 @@ def test_a_sound_proposal_becomes_a_question_with_the_programs_answer(
         pytest.param(proposal(COUNT, labels=("sofa",)), "malformed_proposal", "does not stand", id="label not in the sentence"),
         pytest.param(proposal(APART, labels=("table",)), "malformed_proposal", "2 different labels", id="too few labels"),
         pytest.param(proposal(APART, labels=("table", "table")), "malformed_proposal", "2 different", id="a label twice"),
-        pytest.param(proposal(SEEN, options=("first", "second"), program="'first'"), "malformed_proposal", "no frame", id="options that are no frames"),
-        pytest.param(proposal(SEEN, options=("frame 2", "frame 9")), "malformed_proposal", "'frame 9'", id="a frame that is not there"),
-        pytest.param(proposal(CAMERA, text="How far is the table?"), "malformed_proposal", "names the frames", id="no frame named"),
-        pytest.param(proposal(TURN, options=("up", "left"), program="'left'"), "malformed_proposal", "neither", id="other ways to turn"),
-        pytest.param(proposal(COUNT, text="How many unicorns?", program="3"), "missing_object", "no object", id="nothing of the scene"),
-        pytest.param(proposal(COUNT, text="How many unicorns?", labels=("unicorn",), program="3"), "missing_object", "unicorn", id="a label that is not there"),
-        pytest.param(proposal(SIZE, text="How long is the chair?", program="100"), "ambiguous_object", "2 objects", id="one of two chairs"),
-        pytest.param(proposal(COUNT, text="How many tv(s)?", program="count('tv')"), "metadata_noise", "counts 2", id="count against boxes"),
-        pytest.param(proposal(EXISTS, text="Is there a window?", labels=("window",)), "missing_metadata", "does not annotate", id="not annotated"),
+        pytest.param(
+            proposal(SEEN, options=("first", "second"), program="'first'"),
+            "malformed_proposal",
+            "no frame",
+            id="options that are no frames",
+        ),
+        pytest.param(
+            proposal(SEEN, options=("frame 2", "frame 9")), "malformed_proposal", "'frame 9'", id="a frame that is not there"
+        ),
+        pytest.param(
+            proposal(CAMERA, text="How far is the table?"), "malformed_proposal", "names the frames", id="no frame named"
+        ),
+        pytest.param(
+            proposal(TURN, options=("up", "left"), program="'left'"), "malformed_proposal", "neither", id="other ways to turn"
+        ),
+        pytest.param(
+            proposal(COUNT, text="How many unicorns?", program="3"), "missing_object", "no object", id="nothing of the scene"
+        ),
+        pytest.param(
+            proposal(COUNT, text="How many unicorns?", labels=("unicorn",), program="3"),
+            "missing_object",
+            "unicorn",
+            id="a label that is not there",
+        ),
+        pytest.param(
+            proposal(SIZE, text="How long is the chair?", program="100"), "ambiguous_object", "2 objects", id="one of two chairs"
+        ),
+        pytest.param(
+            proposal(COUNT, text="How many tv(s)?", program="count('tv')"), "metadata_noise", "counts 2", id="count against boxes"
+        ),
+        pytest.param(
+            proposal(EXISTS, text="Is there a window?", labels=("window",)),
+            "missing_metadata",
+            "does not annotate",
+            id="not annotated",
+        ),
         pytest.param(proposal(COUNT, program="count('chair'"), "program_syntax", "", id="broken program"),
         pytest.param(proposal(COUNT, program="one('chair')"), "ambiguous_object", "not one", id="program names one of two"),
         pytest.param(proposal(COUNT, program="2.0"), "wrong_type", "integer", id="count as decimal"),
@@ -154,15 +194,45 @@ def test_a_sound_proposal_becomes_a_question_with_the_programs_answer(
         pytest.param(proposal(EXISTS, program="0"), "wrong_type", "True or False", id="yes as number"),
         pytest.param(proposal(SIZE, program="3"), "too_close", "precision", id="a size below the voxels"),
         pytest.param(proposal(APART, program="0.3"), "too_close", "below 0.4", id="a short distance"),
-        pytest.param(proposal(EASY, text="By the bed, facing the lamp, where is the table?", program="'right'"), None, "", id="easy, well to the right"),
-        pytest.param(proposal(EASY, text="By the sofa, facing the table, where is the lamp?", program="'left'"), None, "", id="easy, a quarter turn"),
+        pytest.param(
+            proposal(EASY, text="By the bed, facing the lamp, where is the table?", program="'right'"),
+            None,
+            "",
+            id="easy, well to the right",
+        ),
+        pytest.param(
+            proposal(EASY, text="By the sofa, facing the table, where is the lamp?", program="'left'"),
+            None,
+            "",
+            id="easy, a quarter turn",
+        ),
         pytest.param(proposal(HARD), "too_close", "from the border", id="a bearing of 270"),
-        pytest.param(proposal(TURN, text="From frame 1 to frame 3, left or right?", program="'right'"), "too_close", "not at all", id="a turn of 5 degrees"),
-        pytest.param(proposal(SEEN, text="In which frame is the lamp?", options=("frame 1", "frame 3"), program="'frame 1'"), "too_close", "frame 3 also", id="seen in both"),
-        pytest.param(proposal(ORDER, text="Order of table, lamp?", options=("table, lamp", "lamp, table"), program="'table, lamp'"), "too_close", "same frame", id="first seen together"),
-        pytest.param(proposal(CAMERA, text="How far is the table from the camera in frame 2?"), "never_visible", "frame 2 shows 0.00", id="not seen from there"),
+        pytest.param(
+            proposal(TURN, text="From frame 1 to frame 3, left or right?", program="'right'"),
+            "too_close",
+            "not at all",
+            id="a turn of 5 degrees",
+        ),
+        pytest.param(
+            proposal(SEEN, text="In which frame is the lamp?", options=("frame 1", "frame 3"), program="'frame 1'"),
+            "too_close",
+            "frame 3 also",
+            id="seen in both",
+        ),
+        pytest.param(
+            proposal(ORDER, text="Order of table, lamp?", options=("table, lamp", "lamp, table"), program="'table, lamp'"),
+            "too_close",
+            "same frame",
+            id="first seen together",
+        ),
+        pytest.param(
+            proposal(CAMERA, text="How far is the table from the camera in frame 2?"),
+            "never_visible",
+            "frame 2 shows 0.00",
+            id="not seen from there",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_unsound_proposal_is_dropped_with_its_reason(
     asked: Proposal, reason: Reason | None, words: str, checked: Checked
 ) -> None:

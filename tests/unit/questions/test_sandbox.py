@@ -104,7 +104,7 @@ def test_an_attack_is_an_outcome(program: str, reason: Reason, room: Scene) -> N
     assert outcome.value is None
     assert outcome.reason == reason, outcome.detail
     assert 0 < len(outcome.detail) <= 400
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert sandbox.run("count('chair')", room).value == 2, "the sandbox works on after the attack"
 
 
@@ -158,11 +158,17 @@ def test_what_a_program_prints_goes_nowhere(room: Scene, capfd: pytest.CaptureFi
 
 def test_calls_that_take_our_own_time_are_cut_off(room: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = room.model_copy()
-    monkeypatch.setattr(Geometry, "labels", lambda _self: time.sleep(0.05))
+
+    def busy(_self: Geometry) -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    monkeypatch.setattr(Geometry, "labels", busy)
     began = time.monotonic()
     outcome = Sandbox(Limits(timeout_milliseconds=50)).run("for i in range(1000): labels()", slow)
     assert outcome.reason == "program_timeout"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5, "a thousand calls would take twenty seconds"
 
 
 def test_a_catching_program_still_gets_its_answer_after_a_failed_call(room: Scene) -> None:
@@ -221,6 +227,10 @@ def test_a_signal_of_our_own_is_not_the_programs_to_catch(program: str, room: Sc
     def stop(_number: int, _frame: object) -> None:
         raise StopError
 
+    def run_until(end: float) -> None:
+        while time.monotonic() < end:
+            sandbox.run(program, room)
+
     sandbox = Sandbox(Limits(timeout_milliseconds=50))
     sandbox.run("1", room)
     old = signal.signal(signal.SIGUSR1, stop)
@@ -229,8 +239,7 @@ def test_a_signal_of_our_own_is_not_the_programs_to_catch(program: str, room: Sc
     try:
         timer.start()
         with pytest.raises(StopError):
-            while time.monotonic() - began < 5:
-                sandbox.run(program, room)
+            run_until(began + 5)
     finally:
         timer.cancel()
         timer.join()
