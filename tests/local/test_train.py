@@ -83,22 +83,25 @@ def storage(world: Path, tmp_path: Path) -> Path:
     return tmp_path / "storage"
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class Training:
     """One start of the program, in a process group of its own."""
 
-    def __init__(self, job: StageInput, folder: Path) -> None:
+    def __init__(self, job: StageInput, folder: Path, node: int = 0, port: int | None = None) -> None:
         self.log = folder / "log"
         self.words = folder / "words"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
         training = job.spec.training
         injected = {
             "PET_NNODES": str(training.nodes),
-            "PET_NODE_RANK": "0",
+            "PET_NODE_RANK": str(node),
             "PET_NPROC_PER_NODE": str(training.processes_per_node),
             "PET_MASTER_ADDR": "127.0.0.1",
-            "PET_MASTER_PORT": port,
+            "PET_MASTER_PORT": str(port or free_port()),
         }
         ours = {ENV_INPUT: job.model_dump_json(), ENV_TERMINATION_LOG: str(self.words), "OMP_NUM_THREADS": "1"}
         with self.log.open("wb") as log:
@@ -217,6 +220,25 @@ def test_a_dead_process_ends_the_others_and_is_named(world: Path, storage: Path,
     summary = training.end(EXIT_FAILED)
     assert "was killed by SIGKILL" in str(summary.error)
     assert summary.retryable
+
+
+def test_two_pods_of_one_process_write_what_one_pod_of_two_writes(
+    world: Path, storage: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    job = stage(world, storage, "train", 1, nodes=2, processes_per_node=1)
+    port = free_port()
+    pods = []
+    for node in (0, 1):
+        (tmp_path / f"node-{node}").mkdir()
+        pods.append(Training(job, tmp_path / f"node-{node}", node, port))
+    try:
+        first, second = (pod.end() for pod in pods)
+    finally:
+        for pod in pods:
+            if pod.process.poll() is None:
+                pod.kill_all()
+    assert first.counts == second.counts
+    assert opened(world, storage)[1] == opened(world, undisturbed)[1]
 
 
 def test_a_committed_round_is_left_alone(world: Path, undisturbed: Path, start: Callable[[StageInput], Training]) -> None:

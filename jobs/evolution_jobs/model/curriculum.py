@@ -6,7 +6,7 @@ every kind. Called by `pretrain` and `card`; it knows no model.
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +42,10 @@ COLOURS = tuple(c for c in PALETTE if c not in LEFT_OUT_COLOURS)
 STYLES_SHOWN = tuple(s for s in STYLES if s not in LEFT_OUT_STYLES)
 
 OPENING_ROOMS = 4000
-"""So many first rooms are asked OPENING only: what names an object and asks little else teaches what its word looks like."""
-OPENING: tuple[Kind, ...] = (*("object_existence",) * 10, *("object_counting",) * 3, *("object_visibility",) * 4)
+"""So many first rooms are shown frame by frame, to be named: a list tells more than a yes, and one frame is read fast."""
+NAMING = "Which objects are in view?"
+NAMED_PX = 48
+"""Fewest visible pixels of an object that is named, of 4,096."""
 ALL: tuple[Kind, ...] = (*KINDS, *("object_existence",) * 3, "object_counting", "object_visibility", "object_rel_distance")
 """Asked of every other room, as far as it can be asked."""
 LONG: tuple[Kind, ...] = ("object_rel_direction_medium", "object_rel_direction_hard")
@@ -69,19 +71,26 @@ def lesson(number: int, seed: int, sandbox: Sandbox) -> Lesson:
         room, FRAMES, FRAME_PX, FRAME_PX, furniture=FURNITURE, colours=COLOURS, styles=STYLES_SHOWN,
         objects_min=OBJECTS[0], objects_max=OBJECTS[1],
     )  # fmt: skip
-    kinds = OPENING if number < OPENING_ROOMS else ALL
-    return Lesson(scene, as_frames(images), tuple(ask(scene, room, FURNITURE, sandbox, kinds)))
+    questions = () if number < OPENING_ROOMS else tuple(ask(scene, room, FURNITURE, sandbox))
+    return Lesson(scene, as_frames(images), questions)
 
 
 def as_frames(images: Sequence[NDArray[np.uint8]]) -> Frames:
     return [Image.fromarray(image) for image in images]
 
 
-def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL) -> list[Question]:
-    """Questions of those kinds that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
+def names(scene: Scene, frames: Iterable[int]) -> str:
+    """The labels that these frames show, in alphabetical order; empty where they show none."""
+    labels = {o.id: o.label for o in scene.objects}
+    seen = (s for f in frames for s in scene.frames[f].visible or () if s.pixels >= NAMED_PX)
+    return ", ".join(sorted({labels[s.object] for s in seen}))
+
+
+def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox) -> list[Question]:
+    """Questions of every kind that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
     rng = random.Random(seed)  # noqa: S311 - no secret
     accepted: dict[str, Question] = {}
-    for name in kinds:
+    for name in ALL:
         if name in LONG and rng.random() > LONG_SHARE:
             continue
         module = kind(name)

@@ -19,16 +19,15 @@ import pickle
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from evolution_api.question import Question
 from evolution_jobs.model import tiny
 from evolution_jobs.model.card import TRAINING_FILE, write_card
-from evolution_jobs.model.curriculum import lesson
+from evolution_jobs.model.curriculum import NAMING, OPENING_ROOMS, Lesson, lesson, names
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
@@ -60,24 +59,25 @@ def make_batches(solver: Solver, seed: int, sink: Any) -> None:
     for first in itertools.count(0, SCENES_A_STEP):
         batch: Batch = []
         for number in range(first, first + SCENES_A_STEP):
-            made = lesson(number, seed, sandbox)
-            chosen = within_budget(solver, made.questions)
-            if chosen:
-                prompts = [prompt_text(q, "text") for q in chosen]
-                answers = [answer_text(q, "text") for q in chosen]
-                batch.append((solver.pack(made.frames, prompts, answers), [q.kind for q in chosen]))
+            batch += exercises(solver, lesson(number, seed, sandbox), opening=number < OPENING_ROOMS)
         sink.put(pickle.dumps(batch))
 
 
-def within_budget(solver: Solver, questions: Sequence[Question]) -> list[Question]:
-    """Those that fit, in order, into TOKENS_A_SCENE: packs of one length waste little on padding."""
+def exercises(solver: Solver, made: Lesson, *, opening: bool) -> Batch:
+    """Opening: every frame alone, to be named. Then: all frames, to be named, and the room's questions as far as they fit."""
+    if opening:
+        shown = [([frame], names(made.scene, [i])) for i, frame in enumerate(made.frames)]
+        return [(solver.pack(frames, [NAMING], [text]), ["naming"]) for frames, text in shown if text]
+    asked = [(prompt_text(q, "text"), answer_text(q, "text"), str(q.kind)) for q in made.questions]
+    asked.insert(0, (NAMING, names(made.scene, range(len(made.frames))), "naming"))
     chosen, used = [], 0
-    for question in questions:
-        tokens = len(solver.tokenizer(prompt_text(question, "text") + answer_text(question, "text")).input_ids)
-        if used + tokens <= TOKENS_A_SCENE:
-            chosen.append(question)
+    for prompt, answer, kind in asked:
+        tokens = len(solver.tokenizer(prompt + " " + answer).input_ids)
+        if answer and used + tokens <= TOKENS_A_SCENE:  # packs of one length waste little on padding
+            chosen.append((prompt, answer, kind))
             used += tokens
-    return chosen
+    prompts, answers, kinds = ([c[i] for c in chosen] for i in range(3))
+    return [(solver.pack(made.frames, prompts, answers), kinds)] if chosen else []
 
 
 def batches(solver: Solver, seed: int) -> Iterator[Batch]:

@@ -15,7 +15,7 @@ MERGE = 2
 """Patches per side that the vision tower merges into one visual token: 16 visual tokens a frame."""
 
 INITIALIZER_RANGE = 0.07
-"""About 1 / sqrt(hidden size); the architecture's own 0.02 is meant for layers thirty times as wide and starts a narrow one asleep."""
+"""About 1 / sqrt(hidden size); the architecture's own 0.02 is meant for layers twenty times as wide."""
 
 SPECIAL = (
     "<|endoftext|>",

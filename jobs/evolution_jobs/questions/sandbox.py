@@ -105,7 +105,7 @@ class Sandbox:
         return outcome
 
     def _run(self, program: str, scene: Scene) -> Outcome:
-        turn = _Turn(geometry(scene), time.thread_time() + self._time_s)
+        turn = _Turn(geometry(scene), self._time_s)
         try:
             with _workers().checkout(limits=self._limits, os_policy=_POLICY) as session:
                 value = turn.play(session, program)
@@ -122,10 +122,10 @@ class _Turn:
     arrives in one of them is ours and never the program's to catch.
     """
 
-    def __init__(self, library: Geometry, deadline_s: float) -> None:
+    def __init__(self, library: Geometry, time_s: float) -> None:
         self.library = library
-        self.deadline_s = deadline_s
-        """Monty's own clock stands still while we work, so our part is bounded too, in processor time (time.thread_time)."""
+        self.time_left_s = time_s
+        """Monty's own clock stands still while we work, so what the geometry library takes is bounded here."""
         self.failure: GeometryError | None = None
         """The last question that the geometry library could not answer."""
 
@@ -143,8 +143,9 @@ class _Turn:
     def _call(
         self, function: Callable[..., object], call: pydantic_monty.FunctionSnapshot
     ) -> pydantic_monty.ExternalSettledResult:
-        if time.thread_time() > self.deadline_s:
+        if self.time_left_s < 0:
             return {"exc_type": "TimeoutError", "message": OUT_OF_TIME}
+        began_s = time.perf_counter()
         try:
             return {"return_value": function(*call.args, **call.kwargs)}
         except GeometryError as error:
@@ -152,6 +153,8 @@ class _Turn:
             return {"exc_type": "LookupError", "message": str(error)}
         except TypeError as error:
             return {"exc_type": "TypeError", "message": str(error)}
+        finally:
+            self.time_left_s -= time.perf_counter() - began_s
 
 
 def _plain(value: Any) -> Outcome:

@@ -5,7 +5,6 @@ On CPUs the processes are forks, so that the heavy modules are imported once a p
 forked from one that may have touched it, so there they are spawned. It knows nothing of models or data.
 """
 
-import ctypes
 import importlib
 import json
 import os
@@ -39,13 +38,6 @@ SAVING_S = 120
 (terminationGracePeriodSeconds) must be longer."""
 RENDEZVOUS_S = 900
 """Longest wait for the other pods, which may still be pulling images."""
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc malloc.h"""
-HEAP_BLOCK_BYTES = 32 * 2**20
-"""Blocks up to this size come from the heap and not from the kernel; glibc takes no larger number."""
-KEEP_BYTES = 2**30
-"""Freed memory at the heap's end is kept up to this size: given back at every step, it costs page faults at the next."""
 
 
 class FailedProcessError(Exception):
@@ -89,7 +81,6 @@ def launch(job: StageInput) -> StageSummary:
         if pod.node == 0:
             checkpoint.drop_partials(store, job)
         return summary_of(done, checkpoint_prefix(job.round))
-    keep_freed_memory()
     forked = job.spec.scheduling.accelerator == "none"
     if forked:
         os.environ["DS_ACCELERATOR"] = "cpu"
@@ -132,7 +123,6 @@ def process(job_json: str, folder: str) -> str:
     job = StageInput.model_validate_json(job_json)
     rank = int(os.environ["RANK"])
     start_logging(run=job.run, round=job.round, stage=job.stage, attempt=job.attempt, rank=rank)
-    keep_freed_memory()
     try:
         from evolution_jobs.train.loop import train
 
@@ -192,11 +182,3 @@ def cause(failed: Exception, folder: Path) -> BaseException:
     if first["code"] == EXIT_BAD_INPUT:
         return BadInputError(first["error"])
     return FailedProcessError(f"training process {rank}: {first['error']}")
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc's malloc to keep what is freed; elsewhere there is no such setting, and nothing happens."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)

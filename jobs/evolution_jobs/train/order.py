@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from evolution_api.question import Question
 
 PREFIX_COST = 8
-"""What a scene's frames cost to compute, in questions, on the tiny model with six frames; more only where frames are larger."""
+"""What a scene's frames cost to compute, in questions: an estimate by tokens for the tiny model with six frames. Larger frames
+cost more, but then the number of slices decides, which any positive value balances."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ SERVER = (
 PATIENCE_S = 20.0
 
 
-@pytest.fixture()
+@pytest.fixture
 def programs(tmp_path: Path) -> Iterator[Programs]:
     environ = {**os.environ, "PYTHONPATH": str(HERE), ENV_WORKDIR: str(tmp_path)}
     programs = Programs(environ, tmp_path / "forkserver.log", SERVER)
@@ -33,17 +33,17 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
     programs.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def node(tmp_path: Path, programs: Programs) -> Node:
     return Node(RunFolder(tmp_path / "default" / "run"), tmp_path, programs, Devices(()), cores=2)
 
 
-@pytest.fixture()
+@pytest.fixture
 def cluster(node: Node) -> LocalCluster:
     return LocalCluster(node)
 
 
-@pytest.fixture()
+@pytest.fixture
 def until() -> Callable[[LocalCluster, Callable[[], bool]], None]:
     """Let the controllers work until something holds."""
 
@@ -68,7 +68,7 @@ def pod_spec(order: str, **container: Any) -> dict[str, Any]:
     return {"containers": [{**main, **container}], "terminationGracePeriodSeconds": 1}
 
 
-@pytest.fixture()
+@pytest.fixture
 def job() -> Callable[..., dict[str, Any]]:
     def make(order: str, *, completions: int | None = None, parallelism: int = 2, **container: Any) -> dict[str, Any]:
         indexed = {"completionMode": "Indexed", "completions": completions, "parallelism": parallelism, "backoffLimitPerIndex": 0}
@@ -89,7 +89,7 @@ def job() -> Callable[..., dict[str, Any]]:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def pytorch_job() -> Callable[..., dict[str, Any]]:
     def make(order: str, *, workers: int = 1, processes: int = 2) -> dict[str, Any]:
         template = {"metadata": {"labels": {}}, "spec": pod_spec(order)}
@@ -110,7 +110,7 @@ def pytorch_job() -> Callable[..., dict[str, Any]]:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def inference_service() -> Callable[[str], dict[str, Any]]:
     def make(order: str) -> dict[str, Any]:
         probe = {"httpGet": {"path": "/ready", "port": 8080}}

@@ -105,15 +105,20 @@ def test_a_server_is_ready_when_its_path_answers(cluster: LocalCluster, inferenc
     assert child["status"]["address"]["url"].startswith("http://127.0.0.1:")
 
 
+def tell(url: str, path: str) -> None:
+    """Ask a server that will not answer."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection.request("GET", path)
+    with pytest.raises(http.client.RemoteDisconnected):
+        connection.getresponse()
+    connection.close()
+
+
 def test_a_server_that_dies_is_started_again_at_its_address(cluster: LocalCluster, inference_service: Make, until: Until) -> None:
     cluster.apply(inference_service("serve"), now())
     until(cluster, lambda: conditions(cluster).get("Ready", ("", ""))[0] == "True")
     address = cluster.observed().children[0]["status"]["address"]
-    connection = http.client.HTTPConnection(address["url"].removeprefix("http://"), timeout=5)
-    with pytest.raises(http.client.RemoteDisconnected):
-        connection.request("GET", "/die")
-        connection.getresponse()
-    connection.close()
+    tell(address["url"], "/die")
     until(cluster, lambda: conditions(cluster)["Ready"][0] == "False")
     (pod,) = cluster.observed().pods
     (status,) = pod["status"]["containerStatuses"]
@@ -198,9 +203,7 @@ def test_a_gang_that_was_cut_short_starts_as_a_whole(node: Node, pytorch_job: Ma
     [
         pytest.param({"command": ["sh", "-c", "true"]}, "command", id="a command that needs an image"),
         pytest.param({"livenessProbe": {}}, "livenessProbe", id="a field of the container"),
-        pytest.param(
-            {"env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, "KEY", id="a secret"
-        ),
+        pytest.param({"env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, "KEY", id="a secret"),
     ],
 )
 def test_a_container_that_cannot_be_honoured_is_refused_by_name(
@@ -236,8 +239,6 @@ def test_a_pod_waits_until_a_device_is_free(node: Node, job: Make, until: Until)
     assert {words for _, words in ends(cluster).values()} == {"0"}
 
 
-@pytest.mark.parametrize(
-    ("indices", "short"), [([], ""), ([3], "3"), ([0, 1, 2], "0-2"), ([1, 3, 4, 5, 7], "1,3-5,7")], ids=str
-)
+@pytest.mark.parametrize(("indices", "short"), [([], ""), ([3], "3"), ([0, 1, 2], "0-2"), ([1, 3, 4, 5, 7], "1,3-5,7")], ids=str)
 def test_indices_are_written_in_kubernetes_short_form(indices: list[int], short: str) -> None:
     assert ranges(indices) == short

@@ -78,20 +78,26 @@ def test_a_lost_server_is_replaced_by_the_next_start(programs: Programs, tmp_pat
     assert ended(programs, start(programs, tmp_path, "exit 5")) == 5
 
 
+ASKING = """
+import conftest, os, sys, time
+from pathlib import Path
+from evolution_operator.local.programs import Programs
+
+folder = Path(sys.argv[1])
+programs = Programs(dict(os.environ), folder / "server", conftest.SERVER)
+process = programs.start("doubles.obey", [], env={"ORDER": "stay"}, cwd=folder, log=folder / "log", threads=1)
+while process.pid is None:
+    programs.read()
+    time.sleep(0.01)
+print(process.pid, flush=True)
+time.sleep(60)
+"""
+
+
 def test_every_program_dies_when_the_one_who_asked_for_it_is_killed(tmp_path: Path) -> None:
-    here = Path(__file__).parent
-    code = (
-        f"import sys, time; sys.path.insert(0, {str(here)!r})\n"
-        "from pathlib import Path\n"
-        "import conftest, os\n"
-        "from evolution_operator.local.programs import Programs\n"
-        f"env = {{**os.environ, 'PYTHONPATH': {str(here)!r}}}\n"
-        f"programs = Programs(env, Path({str(tmp_path / 'server')!r}), conftest.SERVER)\n"
-        f"process = programs.start('doubles.obey', [], env={{'ORDER': 'stay'}}, cwd=Path('/'), log=Path({str(tmp_path / 'log')!r}), threads=1)\n"
-        "while process.pid is None: programs.read(); time.sleep(0.01)\n"
-        "print(process.pid, flush=True); time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as asking:
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    asking = subprocess.Popen([sys.executable, "-c", ASKING, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=here)
+    with asking:
         assert asking.stdout is not None
         pid = int(asking.stdout.readline())
         asking.kill()

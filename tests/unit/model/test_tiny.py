@@ -7,7 +7,7 @@ import pytest
 
 from evolution_api.kinds import KINDS
 from evolution_jobs.model import tiny
-from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, ask, lesson
+from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, NAMING, OPENING_ROOMS, ask, lesson, names
 from evolution_jobs.model.prompts import prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.blind import TYPICAL_CM
@@ -71,7 +71,7 @@ def test_every_kind_asks_in_words_that_the_tokenizer_knows(solver: Solver) -> No
 
 def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
     sandbox = Sandbox()
-    for number in range(6):
+    for number in range(OPENING_ROOMS, OPENING_ROOMS + 6):
         made = lesson(number, 0, sandbox)
         assert {o.label for o in made.scene.objects} <= set(FURNITURE)
         assert {label for q in made.questions for label in q.labels} <= set(FURNITURE)
@@ -80,11 +80,20 @@ def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
     assert len(LEFT_OUT_FURNITURE) * 2 >= len(CATEGORIES) - 1
 
 
+def test_the_first_rooms_are_shown_to_be_named(solver: Solver) -> None:
+    made = lesson(0, 0, Sandbox())
+    assert made.questions == ()
+    assert solver.tokenizer.unk_token_id not in solver.tokenizer(NAMING).input_ids
+    in_view = {label for frame in range(6) for label in names(made.scene, [frame]).split(", ") if label}
+    assert in_view == set(names(made.scene, range(6)).split(", "))
+    assert in_view <= {o.label for o in made.scene.objects}
+
+
 def test_lessons_are_a_function_of_number_and_seed() -> None:
     sandbox = Sandbox()
-    again = [lesson(3, 0, sandbox) for _ in range(2)]
+    again = [lesson(OPENING_ROOMS + 3, 0, sandbox) for _ in range(2)]
     assert again[0].questions == again[1].questions
-    assert lesson(3, 1, sandbox).scene != again[0].scene
+    assert lesson(OPENING_ROOMS + 3, 1, sandbox).scene != again[0].scene
 
 
 def test_yes_is_asked_for_as_often_as_no() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from evolution_api.question import Proposal
 from evolution_api.run import Filters
 from evolution_api.scene import Box, Frame, Matrix4, Scene, SceneObject, Sighting
 from evolution_jobs.questions.check import check
@@ -70,12 +71,12 @@ def sandbox() -> Sandbox:
 def checked(room: Scene, sandbox: Sandbox) -> Callable[..., object]:
     """`check` with everything but the proposal filled in."""
 
-    def run(proposal: object, scene: Scene = room, accepted: frozenset[str] = frozenset(), **filters: object) -> object:
+    def run(proposal: Proposal, scene: Scene = room, accepted: frozenset[str] = frozenset(), **filters: object) -> object:
         return check(
-            proposal,  # type: ignore[arg-type]
+            proposal,
             scene,
             sandbox=sandbox,
-            filters=Filters(**{"drop_blind": False, **filters}),  # type: ignore[arg-type]
+            filters=Filters(**{"drop_blind": False, **filters}),
             round_=1,
             proposer="test",
             accepted_ids=accepted,

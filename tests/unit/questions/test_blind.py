@@ -8,7 +8,7 @@ from evolution_jobs.questions.blind import BlindPrior, blind_answer, chance, lea
 
 def question(kind: str, answer: str, scene: str = "a", **fields: object) -> Question:
     defaults = {"text": "?", "program": "1", "id": f"{scene}{kind}{answer}", "scene": scene, "round": 0, "proposer": "test"}
-    return Question(kind=kind, answer=answer, **{**defaults, **fields})  # type: ignore[arg-type]
+    return Question(kind=kind, answer=answer, **{**defaults, **fields})
 
 
 def size(answer: str, label: str = "bed", scene: str = "a") -> Question:

@@ -32,7 +32,7 @@ def test_every_kind_of_the_contract_has_its_module() -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="the kinds are object_counting"):
-        kind("direction")  # type: ignore[arg-type]
+        kind("direction")
 
 
 @pytest.mark.parametrize("name", KINDS)

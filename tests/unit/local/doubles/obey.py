@@ -10,7 +10,7 @@ from pathlib import Path
 
 def main() -> None:
     order, _, argument = os.environ["ORDER"].partition(" ")
-    print(f"ordered to {order}")
+    print(f"ordered to {order}")  # noqa: T201
     if order == "say":
         Path(os.environ["EVOLUTION_TERMINATION_LOG"]).write_text(argument)
     elif order == "exit":
@@ -27,7 +27,7 @@ def main() -> None:
         time.sleep(60)
     elif order == "stay-deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print("deaf")
+        print("deaf")  # noqa: T201
         time.sleep(60)
     elif order == "leave-a-child":
         child = os.fork()
