@@ -1,11 +1,11 @@
-"""Probing 15 questions a scene behind one visual prefix, against one forward pass per question; same model, same machine, one run.
+"""Probing 15 questions a scene behind one visual prefix, against one forward pass per question.
 
 Goal: at least 8 times as many questions a second, confidences equal to 1e-5.
 
     python bench/packing.py [--model examples/tiny-model] [--scenes 12] [--threads 1]
 
-Both sides start from decoded frames and question texts and end with a confidence per question. The other side is what a server does that
-gets one question a request: the stock processor and the stock forward pass.
+Same model, same machine, one run. Both sides start from decoded frames and question texts and end with a confidence per
+question. The other side is what a server does that gets one question a request: the stock processor and forward pass.
 """
 
 import argparse

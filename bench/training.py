@@ -5,9 +5,9 @@
 Both train the same tiny model (random weights) on the same questions in the same order, with the same learning rate, AdamW,
 gradient clipping and loss (mean over the answer tokens of the global batch), each in a process of its own on one thread.
 TRL gets the global batch in one forward pass, for where it accumulates it averages the passes' means, which is another loss
-(in passes of 15 questions it is about a fifth faster). Timed is a whole optimiser step, from frames in memory (TRL: from its dataset) to
-updated weights, in processor time, so that a busy machine does not count; the wall clock stands beside it. The first step is
-left out.
+(in passes of 15 questions it is about a fifth faster). Timed is a whole optimiser step, from frames in memory (TRL: from its
+dataset) to updated weights, in processor time, so that a busy machine does not count; the wall clock stands beside it. The first
+step is left out.
 """
 
 import argparse

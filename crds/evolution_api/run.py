@@ -254,6 +254,11 @@ class Generation(Ruled):
             lambda s: s.max_failed_shards < s.shards,
             "generation.maxFailedShards must be below generation.shards: a stage without any shard has no questions; lower it",
         ),
+        Rule(
+            "self.kinds.all(kind, self.kinds.exists_one(other, other == kind))",
+            lambda s: len(set(s.kinds)) == len(s.kinds),
+            "generation.kinds names a kind twice, and its held-out questions would count twice; name each once",
+        ),
     )
 
 
@@ -356,8 +361,8 @@ class Training(Ruled):
 class Heldout(Resource):
     """The fixed questions that no round trains on."""
 
-    scenes: int = Field(default=50, ge=1, le=10_000, json_schema_extra=IMMUTABLE)
-    """Scenes kept from training."""
+    scenes: int = Field(default=50, ge=2, le=10_000, json_schema_extra=IMMUTABLE)
+    """Scenes kept from training; at least 2, for the seeing score shows every question another one's frames."""
     questions_per_kind: int = Field(default=100, ge=1, le=10_000, json_schema_extra=IMMUTABLE)
     """Questions of each kind asked of them, the same in every round; a kind that the scenes cannot fill says so."""
 
@@ -584,7 +589,7 @@ class Metadata(Resource):
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
-    namespace: str = Field(default="default", max_length=63)
+    namespace: str = Field(default="default", pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
     uid: str = ""
     generation: int = 1
     labels: dict[str, str] = {}

@@ -106,10 +106,11 @@ def proposer_of(job: StageInput) -> Proposer:
 def inline(job: StageInput, settings: Inline) -> Speaker:
     from evolution_jobs.model.weights import fetch
     from evolution_jobs.proposers.inline import InlineModel
+    from evolution_jobs.solver_loading import device_of
 
     base = job.spec.model
     uri, revision = (settings.uri, None) if settings.uri else (base.uri, base.revision)
-    return InlineModel(fetch(uri, revision, job.spec.storage.endpoint), uri, base.dtype)
+    return InlineModel(fetch(uri, revision, job.spec.storage.endpoint), uri, base.dtype, device_of(job))
 
 
 def endpoint(settings: Endpoint) -> Speaker:

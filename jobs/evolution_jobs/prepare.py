@@ -51,6 +51,11 @@ def main(job: StageInput) -> StageSummary:
     split = listed_scenes(job) if made_here is None else procedural_scenes(job, made_here)
     for scene_id, reason in sorted(split.skipped.items()):
         log.warning("scene %s is skipped: %s", scene_id, reason)
+    if len(split.train) == 1 and job.spec.difficulty.rule == "seeing":
+        raise BadInputError(
+            "difficulty.rule seeing shows every question the frames of another training scene, and there is only one; "
+            "give more scenes, keep fewer in evaluation.heldout.scenes, or use rule: paper"
+        )
     library = SceneLibrary(split.root_uri, job.spec.storage.endpoint)
     questions = heldout_questions([_as_seen(job, library.scene(i)) for i in split.heldout], job.spec, job.spec.seed)
     if not questions:

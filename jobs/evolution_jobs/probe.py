@@ -137,6 +137,8 @@ async def ask_all(job: StageInput, questions: Sequence[Question], scene_ids: Seq
         while left:
             unusable = set(await asyncio.gather(*(show(s) for s in showings(left, questions, readable))))
             readable = [scene for scene in readable if scene not in unusable]
+            if len(readable) < 2:  # a scene cannot lend its frames to itself
+                break
             left = [a for a in left if a not in confidences and not a.own and questions[a.question].scene in readable]
     return confidences
 

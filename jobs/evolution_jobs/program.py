@@ -64,7 +64,7 @@ def progress(done: int, total: int, unit: str, **fields: object) -> None:
 def write_last_words(summary: StageSummary) -> None:
     text = summary.model_dump_json(exclude_defaults=True)
     if len(text.encode()) > TERMINATION_MESSAGE_BYTES:
-        error = (summary.error or "the summary was too long")[: TERMINATION_MESSAGE_BYTES // 4]
+        error = (summary.error or "the summary was too long").encode()[: TERMINATION_MESSAGE_BYTES // 4].decode(errors="ignore")
         text = summary.model_copy(update={"error": error, "counts": {}, "measures": {}}).model_dump_json(exclude_defaults=True)
     path = Path(os.environ.get(ENV_TERMINATION_LOG, "/dev/termination-log"))
     try:

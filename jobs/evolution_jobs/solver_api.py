@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 from evolution_api.closed import Record
 from evolution_api.layout import SERVED_MODEL
 from evolution_jobs.program import log
+from evolution_jobs.showings import MAX_QUESTIONS
 
 PREDICT_PATH = f"/v1/models/{SERVED_MODEL}:predict"
 
@@ -35,17 +36,19 @@ SHOWN_CHARACTERS = 500
 UNUSABLE_SCENE = 422
 """The server cannot read the scene's frames, and asking again will not change that."""
 TOO_MANY_REQUESTS = 429
+MAX_INSTANCES = 16
+"""Scenes in one request: one of any size would keep the model from all others for as long as it likes."""
 
 
 class Instance(Record):
     scene: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Id of the scene whose frames are shown."""
-    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
+    pairs: tuple[tuple[str, str], ...] = Field(min_length=1, max_length=MAX_QUESTIONS)
     """Prompt and true answer, of each question asked before these frames."""
 
 
 class Request(Record):
-    instances: tuple[Instance, ...] = Field(min_length=1)
+    instances: tuple[Instance, ...] = Field(min_length=1, max_length=MAX_INSTANCES)
 
 
 class Prediction(Record):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke example with a model beside it."""
     folder = tmp_path_factory.mktemp("smoke")
     shutil.copy(EXAMPLES / "smoke.yaml", folder)
-    model = EXAMPLES / "tiny-model"
-    (folder / "tiny-model").symlink_to(model if model.exists() else "/tmp/la/tiny-model")
+    (folder / "tiny-model").symlink_to(EXAMPLES / "tiny-model")
     return folder / "smoke.yaml"
 
 
@@ -130,6 +130,28 @@ def test_the_smoke_example_goes_through_every_stage_twice(undisturbed: Path) -> 
     ]
     assert all(record.accepted == record.easy + record.frontier + record.hard > 0 for record in run.status.rounds[1:])
     assert marked(undisturbed) == set()
+
+
+def test_a_sample_is_followed_from_its_scene_to_the_checkpoint_that_it_trained(undisturbed: Path) -> None:
+    def ask(*arguments: str) -> Any:
+        done = subprocess.run(
+            evolution("questions", "smoke", "--workdir", undisturbed, "--json", *arguments),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    stories = [ask("--id", row["id"]) for row in ask("--round", "2")]
+    trained = [story for story in stories if story["trained_in_steps"]]
+    assert trained
+    for story in trained:
+        assert Path(story["scene"].removeprefix("file://")).is_file()
+        assert story["question"]["program"]
+        assert story["asked_of"] == "round 1's checkpoint, rounds/0001/train/checkpoint"
+        assert 0 <= story["probe"]["confidence"] <= 1
+        assert {entry["step"] for entry in story["trained_in_steps"]} <= {4, 5, 6}
+        assert story["checkpoint"] == "rounds/0002/train/checkpoint"
 
 
 def test_killed_in_every_stage_and_started_again_it_ends_with_the_same_bytes(

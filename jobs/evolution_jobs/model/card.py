@@ -22,7 +22,9 @@ from evolution_jobs.model.curriculum import (
     LEFT_OUT_COLOURS,
     LEFT_OUT_FURNITURE,
     LEFT_OUT_STYLES,
+    NAMING,
     OBJECTS,
+    OPENING_ROOMS,
     STYLES_SHOWN,
     Frames,
     as_frames,
@@ -40,7 +42,7 @@ ROOMS = 120
 FIRST_ROOM = PRETRAINING_SEED - 2**32
 """Neither a run's rooms nor pre-training's: those end below, these begin above."""
 TRAINING_FILE = "pretraining.json"
-"""What `pretrain` leaves for the card: steps, rooms, minutes, seed."""
+"""What `pretrain` leaves for the card: steps, scenes a step, rooms, minutes, seed, and a note on how it went."""
 
 TEXT = """\
 ---
@@ -57,9 +59,10 @@ good for nothing outside rooms drawn by this project.
 
 ## What it was trained on
 
-{rooms:,} procedural rooms (each seen once) of {low} to {high} objects, about 13 questions a room of every kind that
-the project asks, answered with words (`model.choices: text`): {steps:,} steps of AdamW, learning rate 1e-3 with a
-cosine to zero, {minutes:g} minutes on two shared cores. Every answer is what the question's program returned in the
+{rooms:,} procedural rooms (each seen once) of {low} to {high} objects: the first {opening:,} frame by frame, to be named
+("{naming}" "bed, plant"), then about 13 questions a room of every kind that the project asks, answered with words
+(`model.choices: text`). {steps:,} steps of AdamW, {scenes} rooms a step, learning rate 1e-3 with a cosine to zero,
+{minutes:g} minutes on two cores shared with other work. {note}Every answer is what the question's program returned in the
 sandbox. No picture, text or weight of anybody else is in it.
 
 ## What was left out, for the loop to teach
@@ -116,6 +119,8 @@ def write_card(model: Path) -> None:
         low=OBJECTS[0],
         high=OBJECTS[1],
         test_rooms=ROOMS,
+        opening=OPENING_ROOMS,
+        naming=NAMING,
         left_furniture=", ".join(LEFT_OUT_FURNITURE),
         left_colours=", ".join(LEFT_OUT_COLOURS),
         left_styles=", ".join(LEFT_OUT_STYLES),

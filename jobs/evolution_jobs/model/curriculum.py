@@ -41,7 +41,7 @@ FURNITURE = tuple(c for c in CATEGORIES if c not in LEFT_OUT_FURNITURE)
 COLOURS = tuple(c for c in PALETTE if c not in LEFT_OUT_COLOURS)
 STYLES_SHOWN = tuple(s for s in STYLES if s not in LEFT_OUT_STYLES)
 
-OPENING_ROOMS = 4000
+OPENING_ROOMS = 10_000
 """So many first rooms are shown frame by frame, to be named: a list tells more than a yes, and one frame is read fast."""
 NAMING = "Which objects are in view?"
 NAMED_PX = 48

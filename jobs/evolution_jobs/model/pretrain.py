@@ -101,7 +101,7 @@ def pretrain(solver: Solver, seconds: float, seed: int, out: Path) -> int:
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, fused=True)
     started = time.monotonic()
     losses: dict[str, list[float]] = defaultdict(list)
-    step = 0
+    trained = 0
     with out.with_name(f"{out.name}.log").open("w") as lines:
         for step, batch in enumerate(batches(solver, seed), 1):
             passed = (time.monotonic() - started) / seconds
@@ -123,10 +123,11 @@ def pretrain(solver: Solver, seconds: float, seed: int, out: Path) -> int:
                 lines.write(json.dumps(line | {k: round(sum(v) / len(v), 3) for k, v in sorted(losses.items())}) + "\n")
                 lines.flush()
                 losses.clear()
+            trained = step
             if step % SAVE_EVERY == 0:
                 model.save_pretrained(out)
     model.eval()
-    return step
+    return trained
 
 
 def main() -> None:
@@ -143,7 +144,14 @@ def main() -> None:
     solver.processor.save_pretrained(options.out)
     steps = pretrain(solver, options.minutes * 60, options.seed, options.out)
     solver.model.save_pretrained(options.out)
-    training = {"steps": steps, "rooms": steps * SCENES_A_STEP, "minutes": options.minutes, "seed": options.seed}
+    training = {
+        "steps": steps,
+        "scenes": SCENES_A_STEP,
+        "rooms": steps * SCENES_A_STEP,
+        "minutes": options.minutes,
+        "seed": options.seed,
+        "note": "",
+    }
     (options.out / TRAINING_FILE).write_text(json.dumps(training) + "\n")
     write_card(options.out)
 

@@ -1,7 +1,7 @@
 """Speaks to a model that this program loads itself, through transformers: the proposer `inline`.
 
-Used by `generate.py`. Any image-text model with a chat template will do; one request at a time, on the accelerator where there
-is one. Nothing forces its replies into the schema: the prompt asks for it, and the reader takes what it can.
+Used by `generate.py`. Any image-text model with a chat template will do; one request at a time, on the device that the run
+asks for. Nothing forces its replies into the schema: the prompt asks for it, and the reader takes what it can.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from evolution_jobs.proposers.speaker import Prompt, Reply, Usage
 class InlineModel:
     concurrency = 1
 
-    def __init__(self, folder: Path, name: str, dtype: str) -> None:
+    def __init__(self, folder: Path, name: str, dtype: str, device: str) -> None:
         """`folder` holds weights and processor in Hugging Face layout. Raises BadInputError where it cannot chat."""
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -28,7 +28,6 @@ class InlineModel:
                 f"generation.proposer.inline: the processor of {name} has no chat template, so it cannot be given a prompt; "
                 "set inline.uri to a chat model, or use the grammar proposer"
             )
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=getattr(torch, dtype))
         self.model = model.to(device).eval()
 

@@ -15,6 +15,8 @@ from evolution_api.scene import Frame, Scene
 from evolution_jobs.storage.store import open_store
 
 SCENE_FILE = "scene.json"
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
+"""Formats of frames; Pillow's decoders of rarer ones are not let near files that anybody may have written."""
 
 
 class SceneError(ValueError):
@@ -78,18 +80,20 @@ def parse_scene(data: bytes, name: str) -> Scene:
 
 
 def decode_frame(data: bytes, frame: Frame, name: str) -> PIL.Image.Image:
+    """The picture as RGB; its size is looked at before a pixel is, so that a small file cannot fill the memory."""
     try:
-        with PIL.Image.open(io.BytesIO(data)) as image:
-            image.load()
-            picture = image.convert("RGB")
+        with PIL.Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
+            size = image.size
+            if size == (frame.width, frame.height):
+                return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise SceneError(f"frame {name} cannot be decoded ({error}): the image is truncated or broken; write it again") from error
-    if picture.size != (frame.width, frame.height):
         raise SceneError(
-            f"frame {name} is {picture.size[0]}x{picture.size[1]} pixels, its {SCENE_FILE} says "
-            f"{frame.width}x{frame.height}; make them agree"
-        )
-    return picture
+            f"frame {name} cannot be decoded ({error}): the image is truncated, broken or none of {', '.join(IMAGE_FORMATS)}; "
+            "write it again"
+        ) from error
+    raise SceneError(
+        f"frame {name} is {size[0]}x{size[1]} pixels, its {SCENE_FILE} says {frame.width}x{frame.height}; make them agree"
+    )
 
 
 def reduce(scene: Scene, frames: int, sampling: Literal["uniform", "coverage"]) -> Scene:

@@ -1,7 +1,6 @@
 """What every command shares: where runs are kept, how errors are told, how a program is answered."""
 
 import contextlib
-import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -50,9 +49,8 @@ def told_errors() -> Iterator[None]:
         typer.echo(f"error: {error}", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR):
-            raise
-        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}; mend it and type the same command again", err=True)
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        typer.echo(f"error: {what}; mend it and type the same command again", err=True)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -48,7 +48,7 @@ class Picture:
         table = Table.grid(padding=(0, 1))
         going = [pod for pod in cluster.pods() if not pod.finished]
         for pod in going[:MOST_BARS]:
-            progress = self._progress.of(pod.name, pod.raw["metadata"]["uid"])
+            progress = self._progress.of(pod)
             if progress is None:
                 table.add_row(pod.name, ProgressBar(total=1, completed=0, width=30), pod.phase.lower(), "")
             else:

@@ -58,7 +58,7 @@ class PlainWatcher:
         for pod in cluster.pods():
             if pod.finished:
                 continue
-            progress = self._progress.of(pod.name, pod.raw["metadata"]["uid"])
+            progress = self._progress.of(pod)
             told_at, told = self._told.get(pod.name, (0.0, None))
             if told_at == 0.0:
                 self._told[pod.name] = (now.timestamp(), None)

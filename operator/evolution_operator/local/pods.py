@@ -18,13 +18,14 @@ from evolution_operator.local.devices import Devices
 from evolution_operator.local.errors import LocalError
 from evolution_operator.local.folder import ENV_WORKDIR, RunFolder
 from evolution_operator.local.programs import Process, Programs
+from evolution_operator.manifests.pod import HOME
 
 TERMINATION_MESSAGE_BYTES = 4096
 FALLBACK_LOG_BYTES = 2048
 """Kubernetes' bounds of a termination message, and of the end of the log that stands in for a missing one."""
 INJECTED = ("EVOLUTION_", "PET_", "JOB_COMPLETION_INDEX", "MASTER_", "WORLD_SIZE", "RANK", "LOCAL_RANK", "TORCHELASTIC_")
 """Variables that only a controller may set: those of the shell that started the loop do not reach a pod."""
-HOST_MOUNTS = ("/dev/shm", "/home/evolution")  # noqa: S108
+HOST_MOUNTS = ("/dev/shm", HOME)  # noqa: S108
 """Where a mounted empty folder is the machine's own: shared memory, and the home with its caches of models."""
 
 

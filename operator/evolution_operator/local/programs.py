@@ -32,7 +32,9 @@ ONE_THREAD = {
 
 def server_environment(spec: EvolutionRunSpec, workdir: Path) -> dict[str, str]:
     """The environment of the fork server: the user's own, the mark of the folder, and what is read when modules are loaded."""
-    accelerator = {"DS_ACCELERATOR": "cpu"} if spec.scheduling.accelerator == "none" else {}
+    # A process that has asked CUDA anything cannot fork one that uses it; the other question goes to the driver's library.
+    on_gpus = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    accelerator = {"DS_ACCELERATOR": "cpu"} if spec.scheduling.accelerator == "none" else on_gpus
     return {**os.environ, **MALLOC, **ONE_THREAD, **accelerator, ENV_WORKDIR: str(workdir)}
 
 

@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from evolution_operator.local.folder import RunFolder
+from evolution_operator.local.pods import Pod
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,20 @@ class _Tail:
 
 
 class ProgressReader:
-    """Reads each log once, from where it ended when its pod was first seen."""
+    """Reads each log once as it grows; what an earlier start of the pod wrote does not count."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._tails: dict[str, _Tail] = {}
 
-    def of(self, pod: str, uid: str) -> Progress | None:
-        path = self._folder.logs / f"{pod}.log"
-        tail = self._tails.setdefault(uid, _Tail(offset=0))
-        for line in self._new_lines(path, tail):
+    def of(self, pod: Pod) -> Progress | None:
+        started = pod.raw["status"].get("startTime")
+        if started is None:
+            return None
+        tail = self._tails.setdefault(pod.raw["metadata"]["uid"], _Tail(offset=0))
+        for line in self._new_lines(self._folder.logs / f"{pod.name}.log", tail):
             mark = _mark(line)
-            if mark is None:
+            if mark is None or mark[0] < datetime.fromisoformat(started).timestamp():
                 continue
             time_s, done, total, unit = mark
             if tail.first is None or tail.unit != unit or done < tail.first[1]:

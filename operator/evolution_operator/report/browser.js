@@ -42,10 +42,10 @@
   function show(q) {
     list.querySelectorAll("button").forEach(b => b.setAttribute("aria-selected", b.dataset.id === q.id));
     const pictures = element("div", undefined, "frames");
-    (frames[q.scene] ?? []).forEach((src, i) => {
+    (frames[q.scene] ?? []).forEach(([number, src]) => {
       const figure = element("figure"), image = element("img");
-      image.src = src; image.alt = `frame ${i + 1} of ${q.scene}`;
-      figure.append(image, element("figcaption", `frame ${i + 1}`));
+      image.src = src; image.alt = `frame ${number} of ${q.scene}`;
+      figure.append(image, element("figcaption", `frame ${number}`));
       pictures.append(figure);
     });
     if (!pictures.children.length) pictures.append(element("p", "The frames of this scene are not in the report.", "soft"));

@@ -1,11 +1,10 @@
 """The report's charts: RunData in, plotly figures out; nothing is read and nothing is written here."""
 
 from collections import Counter
-from collections.abc import Iterable
 
 import plotly.graph_objects as go
 
-from evolution_api.kinds import LABELS, REASONS, Kind, Label
+from evolution_api.kinds import LABELS, REASONS, Label
 from evolution_api.results import Estimate
 from evolution_operator.report.collect import RoundData, RunData
 
@@ -187,10 +186,6 @@ def words(name: str) -> str:
         .replace("object_abs_", "absolute ")
         .replace("_", " ")
     )
-
-
-def evaluated_kinds(rounds: Iterable[RoundData]) -> list[Kind]:
-    return sorted({kind for r in rounds if r.metrics for kind in r.metrics.kinds})
 
 
 def _styled(figure: go.Figure, height: int) -> go.Figure:

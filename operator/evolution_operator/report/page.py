@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
-from evolution_api.run import EvolutionRun
-from evolution_api.scene import Scene, ScenePlan
-from evolution_jobs.storage.store import StorageError, Store, open_store
+from evolution_api.run import EvolutionRun, EvolutionRunSpec, Scenes
+from evolution_api.scene import ScenePlan
+from evolution_jobs.scenes.library import SceneError, SceneLibrary, reduce
+from evolution_jobs.storage.store import Store
 from evolution_operator.report import figures
 from evolution_operator.report.collect import Asked, RunData, collect
 
@@ -48,7 +50,7 @@ def write_report(run: EvolutionRun, store: Store, path: Path) -> Path:
         script=resources.files(__package__).joinpath("browser.js").read_text(),
         style=resources.files(__package__).joinpath("style.css").read_text(),
         questions=_embed([_row(number, a) for number, a in asked]),
-        frames=_embed(_frames(data.plan, asked, run.spec.storage.endpoint) if data.plan else {}),
+        frames=_embed(_frames(data.plan, asked, run.spec) if data.plan else {}),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -114,30 +116,31 @@ def _row(number: int, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _frames(plan: ScenePlan, asked: list[tuple[int, Asked]], endpoint: str | None) -> dict[str, list[str]]:
-    """Scene id -> its frames as small data URLs; a scene whose frames cannot be read has none."""
-    store = open_store(plan.root_uri, endpoint)
+Thumbnail = tuple[int, str]
+"""Number of a frame as questions count them, from 1 among those that the solver sees, and the frame as a small data URL."""
+
+
+def _frames(plan: ScenePlan, asked: list[tuple[int, Asked]], spec: EvolutionRunSpec) -> dict[str, list[Thumbnail]]:
+    """Scene id -> frames that the solver sees of it; a scene whose frames cannot be read has none."""
+    library = SceneLibrary(plan.root_uri, spec.storage.endpoint)
     wanted = sorted({a.question.scene for _, a in asked})
-    return {scene: _thumbnails(store, scene) for scene in wanted[:MOST_SCENES]}
+    return {scene_id: _thumbnails(library, spec.scenes, scene_id) for scene_id in wanted[:MOST_SCENES]}
 
 
-def _thumbnails(store: Store, scene_id: str) -> list[str]:
-    from PIL import Image
-
+def _thumbnails(library: SceneLibrary, scenes: Scenes, scene_id: str) -> list[Thumbnail]:
     try:
-        scene = Scene.model_validate_json(store.read(f"{scene_id}/scene.json"))
-        chosen = scene.frames[:: max(1, -(-len(scene.frames) // FRAMES_SHOWN))]
-        thumbnails = []
-        for frame in chosen:
-            with Image.open(io.BytesIO(store.read(f"{scene_id}/{frame.file}"))) as image:
-                small = image.convert("RGB")
-            small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-            sink = io.BytesIO()
-            small.save(sink, "WEBP", quality=80)
-            thumbnails.append("data:image/webp;base64," + base64.b64encode(sink.getvalue()).decode())
-    except (KeyError, ValueError, OSError, StorageError):  # the report must open even where a scene was moved since
+        seen = reduce(library.scene(scene_id), scenes.frames_per_scene, scenes.frame_sampling).frames
+        numbers = range(1, len(seen) + 1, max(1, -(-len(seen) // FRAMES_SHOWN)))
+        return [(number, _data_url(library.image(scene_id, seen[number - 1]))) for number in numbers]
+    except (SceneError, OSError):  # the report must open even where a scene was moved since
         return []
-    return thumbnails
+
+
+def _data_url(image: Image) -> str:
+    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    sink = io.BytesIO()
+    image.save(sink, "WEBP", quality=80)
+    return "data:image/webp;base64," + base64.b64encode(sink.getvalue()).decode()
 
 
 def _embed(value: Any) -> str:
@@ -145,5 +148,5 @@ def _embed(value: Any) -> str:
 
 
 def _safe(text: str) -> str:
-    """JSON that may stand in a script element."""
-    return text.replace("</", "<\\/")
+    """JSON that may stand in a script element: no text in it can end the element, or open a comment or a script there."""
+    return text.replace("<", "\\u003c")

@@ -106,6 +106,7 @@ spec.generation.pod.resources: self.requests.all(name, name in ['cpu', 'memory',
 self.limits.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])
 spec.generation.proposer: [has(self.grammar), has(self.endpoint), has(self.inline), has(self.serving)].filter(x, x).size() == 1
 spec.generation: self.maxFailedShards < self.shards
+spec.generation: self.kinds.all(kind, self.kinds.exists_one(other, other == kind))
 spec.difficulty: self.hardBelow < self.easyAbove
 spec.difficulty: !(self.signal == 'training' && self.rule == 'seeing')
 spec.retry: self.backoffSeconds <= self.maxBackoffSeconds

@@ -113,6 +113,10 @@ REFUSED = {
         "spec.generation: generation.maxFailedShards must be below generation.shards: a stage without any shard "
         "has no questions; lower it",
     ),
+    "a kind named twice": (
+        document(generation={"kinds": ["object_counting", "object_counting"]}),
+        "spec.generation: generation.kinds names a kind twice, and its held-out questions would count twice; name each once",
+    ),
     "labels left out that nobody knows": (
         document(difficulty={"signal": "training"}, training={"select": ["hard"]}),
         "spec: training.select cannot leave labels out with difficulty.signal training: the labels are only known after that "

@@ -113,6 +113,17 @@ def test_where_a_lender_cannot_be_read_the_next_scene_lends(
     assert (summary.counts["probed"], summary.counts["unreadable"]) == (2, 1)
 
 
+def test_where_no_other_scene_can_be_read_nothing_lends(
+    job: Build, generated: Any, questions: list[Question], run_probe: Any
+) -> None:
+    """A scene's own frames would make its confidence elsewhere the same, and every label hard or easy."""
+    seeing = job(difficulty={"rule": "seeing"})
+    generated(seeing, questions)
+    summary, _ = run_probe(seeing, by_scene(a=0.8))
+    assert results_of(seeing) == []
+    assert (summary.counts["probed"], summary.counts["unreadable"]) == (0, 3)
+
+
 def test_a_second_run_does_nothing_and_says_the_same(
     job: Build, generated: Any, questions: list[Question], run_probe: Any
 ) -> None:

@@ -178,6 +178,7 @@ def job(tmp_path: Path, room: Scene, monkeypatch: pytest.MonkeyPatch) -> Callabl
                 "model": {"uri": "file:///nowhere"},
                 "scenes": {"uri": f"file://{root}"},
                 "storage": {"uri": f"file://{tmp_path / 'storage'}"},
+                "scheduling": {"accelerator": "none"},
                 "generation": {
                     "shards": 1,
                     "questionsPerScene": 1,

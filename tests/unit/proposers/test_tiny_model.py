@@ -32,7 +32,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(tiny_folder: Path) -> Any:
     from evolution_jobs.proposers.inline import InlineModel
 
-    return InlineModel(tiny_folder, "tiny", "float32")
+    return InlineModel(tiny_folder, "tiny", "float32", "cpu")
 
 
 def test_the_same_seed_says_the_same_and_tokens_are_counted(tiny_model: Any) -> None:
@@ -63,6 +63,17 @@ def test_a_shard_that_loads_the_model_itself(tiny_folder: Path, job: Any) -> Non
         update={"spec": run.spec.model_copy(update={"model": run.spec.model.model_copy(update={"dtype": "float32"})})}
     )
     check_garbage_was_counted(generate.main(run).counts)
+
+
+def test_a_run_that_asks_for_an_accelerator_does_not_write_on_the_cpu(tiny_folder: Path, job: Any) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has an accelerator")
+    run = job({"inline": {"uri": f"file://{tiny_folder}"}}, scenes=1)
+    gpu = run.spec.scheduling.model_copy(update={"accelerator": "nvidia.com/gpu"})
+    with pytest.raises(RuntimeError, match="PyTorch sees none in this pod"):
+        generate.main(run.model_copy(update={"spec": run.spec.model_copy(update={"scheduling": gpu})}))
 
 
 def test_a_shard_that_asks_a_server_of_the_model(tiny_model: Any, server: Any, says: Any, job: Any) -> None:

@@ -1,15 +1,24 @@
 """The report says what lies in storage, and works in a browser without a network."""
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
+from plotly.offline import get_plotlyjs
 
+from evolution_api.layout import SCENES_PREFIX, manifest_key
+from evolution_api.question import Question
 from evolution_api.run import EvolutionRun
+from evolution_api.scene import Frame, Scene
+from evolution_jobs.storage.manifests import commit, committed
 from evolution_jobs.storage.store import CorruptError, Store
-from evolution_operator.report.collect import collect
+from evolution_jobs.storage.tables import from_parquet, to_parquet
+from evolution_operator.report.collect import collect, run_input
 from evolution_operator.report.page import write_report
 
 WIDTH, HEIGHT = 1280, 1000
@@ -65,6 +74,56 @@ def test_a_spoilt_part_is_refused_by_name(finished_run: tuple[EvolutionRun, Stor
     with pytest.raises(CorruptError, match=r"part-00000\.parquet"):
         write_report(run, store, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def embedded(html: str, name: str) -> Any:
+    """The JSON that the page carries in its script element `name`."""
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', html, re.DOTALL)
+    assert found is not None
+    return json.loads(found.group(1))
+
+
+def test_no_text_of_a_question_can_end_or_open_a_script(finished_run: tuple[EvolutionRun, Store], tmp_path: Path) -> None:
+    """Inside a script element `<!--` and `<script` hide the end tag from the browser: all that follows would be swallowed."""
+    run, store = finished_run
+    hostile = "<!-- <script> </script><img src=x onerror=alert(1)>"
+    generated = committed(store, "u-1", manifest_key(1, "generate", 0))
+    assert generated is not None
+    key = "rounds/0001/generate/part-00000.parquet"
+    questions = [q.model_copy(update={"text": hostile}) for q in from_parquet(store.read(key), Question)]
+    job = run_input(run).model_copy(update={"stage": "generate", "round": 1})
+    commit(store, job, {key: to_parquet(questions, Question)}, shard=0, counts=generated.counts)
+    html = write_report(run, store, tmp_path / "report.html").read_text()
+    assert "<!--" not in html.replace(get_plotlyjs(), "")
+    assert "<img" not in html.replace(get_plotlyjs(), "")
+    assert embedded(html, "questions")[0]["text"] == hostile
+
+
+def test_frames_are_those_that_the_solver_sees_under_the_numbers_that_questions_use(
+    finished_run: tuple[EvolutionRun, Store], tmp_path: Path
+) -> None:
+    run, store = finished_run
+    image = store.read(f"{SCENES_PREFIX}/room-a/frames/0.png")
+    frames = tuple(Frame(file=f"frames/{n}.png", time_s=n, width=64, height=64) for n in range(20))
+    for frame in frames:
+        store.write(f"{SCENES_PREFIX}/room-a/{frame.file}", image)
+    scene = Scene(id="room-a", source="procedural", objects=(), frames=frames)
+    store.write(f"{SCENES_PREFIX}/room-a/scene.json", scene.model_dump_json().encode())
+    scenes = run.spec.scenes.model_copy(update={"frames_per_scene": 10})
+    run = run.model_copy(update={"spec": run.spec.model_copy(update={"scenes": scenes})})
+    shown = embedded(write_report(run, store, tmp_path / "report.html").read_text(), "frames")
+    assert [number for number, _ in shown["room-a"]] == [1, 3, 5, 7, 9]
+    assert [number for number, _ in shown["room-b"]] == [1, 2, 3]
+
+
+def test_a_scene_whose_frames_lead_out_of_its_folder_shows_none(finished_run: tuple[EvolutionRun, Store], tmp_path: Path) -> None:
+    run, store = finished_run
+    frame = Frame(file="../room-b/frames/0.png", time_s=0, width=64, height=64)
+    scene = Scene(id="room-a", source="procedural", objects=(), frames=(frame,))
+    store.write(f"{SCENES_PREFIX}/room-a/scene.json", scene.model_dump_json().encode())
+    shown = embedded(write_report(run, store, tmp_path / "report.html").read_text(), "frames")
+    assert shown["room-a"] == []
+    assert len(shown["room-b"]) == 3
 
 
 def test_the_page_works_offline_in_a_browser(finished_run: tuple[EvolutionRun, Store], tmp_path: Path, page: Page) -> None:

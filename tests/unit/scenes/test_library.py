@@ -1,5 +1,6 @@
 """Prepared scenes read back: what is refused, with which words, and which frames are kept."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import PIL.Image
 import pytest
 
 from evolution_api.scene import Box, Frame, Scene, SceneObject, Sighting
-from evolution_jobs.scenes.library import SceneError, SceneLibrary, elsewhere, reduce
+from evolution_jobs.scenes.library import SceneError, SceneLibrary, decode_frame, elsewhere, reduce
 
 
 def test_scenes_and_images_are_read_back_as_they_were_written(library: SceneLibrary) -> None:
@@ -79,6 +80,11 @@ def truncated(name: str) -> Callable[[Path], None]:
         pytest.param(
             lambda f: PIL.Image.new("RGB", (8, 8)).save(f / "frames/001.png"), ["8x8", "48x32"], id="image-of-another-size"
         ),
+        pytest.param(
+            lambda f: PIL.Image.new("RGB", (48, 32)).save(f / "frames/001.png", "TIFF"),
+            ["frames/001.png", "PNG, JPEG, WEBP"],
+            id="image-of-a-rare-format",
+        ),
     ],
 )
 def test_a_scene_that_cannot_be_used_says_why(
@@ -89,6 +95,15 @@ def test_a_scene_that_cannot_be_used_says_why(
         library.check("room-0", library.scene("room-0"))
     assert all(word in str(caught.value) for word in words), str(caught.value)
     library.check("room-1", library.scene("room-1"))
+
+
+def test_the_size_of_an_image_is_looked_at_before_its_pixels() -> None:
+    """The header says 48000x1, the pixels are missing: only who decodes them could complain of that."""
+    whole = io.BytesIO()
+    PIL.Image.new("RGB", (48_000, 1)).save(whole, "PNG")
+    frame = Frame(file="a.png", time_s=0, width=48, height=32)
+    with pytest.raises(SceneError, match="is 48000x1 pixels"):
+        decode_frame(whole.getvalue()[:60], frame, "a.png")
 
 
 def test_a_root_that_is_missing_is_named(tmp_path: Path) -> None:

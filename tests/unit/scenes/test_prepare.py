@@ -12,7 +12,7 @@ import pytest
 from evolution_api.jobs import StageInput
 from evolution_api.layout import HELDOUT_KEY, SCENE_PLAN_KEY, SCENES_PREFIX
 from evolution_api.question import Question
-from evolution_api.run import EvolutionRunSpec, Procedural
+from evolution_api.run import Difficulty, EvolutionRunSpec, Procedural
 from evolution_api.scene import ScenePlan
 from evolution_jobs.prepare import main
 from evolution_jobs.program import BadInputError
@@ -191,6 +191,14 @@ def test_scenes_that_cannot_make_a_run_are_refused_in_words(tmp_path: Path, scen
         main(stage)
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert committed(run_store(stage), stage.uid, "rounds/0000/prepare/manifest.json") is None
+
+
+def test_one_training_scene_cannot_be_probed_by_seeing(tmp_path: Path) -> None:
+    stage = job(tmp_path, procedural={**ROOMS, "rooms": 3})
+    seeing = stage.spec.model_copy(update={"difficulty": Difficulty(rule="seeing")})
+    with pytest.raises(BadInputError, match="another training scene, and there is only one"):
+        main(stage.model_copy(update={"spec": seeing}))
+    assert main(stage).counts["train"] == 1
 
 
 def test_too_few_usable_scenes_are_refused_with_the_reasons_of_the_others(tmp_path: Path, prepared: Path) -> None:

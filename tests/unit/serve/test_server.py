@@ -61,10 +61,23 @@ def test_every_pair_of_every_instance_is_answered_in_order() -> None:
         ({"instances": [{"scene": "a"}]}, r"instances\.0\.pairs"),
         ({"instances": [{"scene": "a", "pairs": []}]}, r"instances\.0\.pairs"),
         ({"instances": [{"scene": "a", "pairs": [["q"]]}]}, r"instances\.0\.pairs\.0\.1"),
+        ({"instances": [{"scene": "a", "pairs": [["q", "a"]] * 65}]}, r"instances\.0\.pairs"),
+        ({"instances": [{"scene": "a", "pairs": [["q", "a"]]}] * 17}, "instances"),
         ({"instances": [{"scene": "../a", "pairs": [["q", "a"]]}]}, r"instances\.0\.scene"),
         ({"instances": [{"scene": "a", "frames": ["..."], "pairs": [["q", "a"]]}]}, r"instances\.0\.frames"),
     ],
-    ids=["bytes", "empty", "no instance", "no pairs", "empty pairs", "half a pair", "path for a scene", "unknown field"],
+    ids=[
+        "bytes",
+        "empty",
+        "no instance",
+        "no pairs",
+        "empty pairs",
+        "half a pair",
+        "more pairs than are packed",
+        "too many scenes",
+        "path for a scene",
+        "unknown field",
+    ],
 )
 def test_a_request_of_another_shape_is_the_client_s_fault_and_says_where(payload: object, where: str) -> None:
     with pytest.raises(InvalidInput, match=f"^{where}: .*ask with"):
