@@ -101,7 +101,7 @@ class Model(Resource):
     """How the solver answers a choice: `letter`, as VSI-Bench asks, or `text`, the option's words."""
 
 
-class Procedural(Resource):
+class Procedural(Ruled):
     """Rooms made by seed and drawn by ray casting; needs no data."""
 
     rooms: int = Field(default=96, ge=2, le=100_000)
@@ -116,6 +116,14 @@ class Procedural(Resource):
     """Width of a frame, pixels."""
     height: int = Field(default=64, ge=16, le=1440)
     """Height of a frame, pixels."""
+
+    rules = (
+        Rule(
+            "self.objectsMin <= self.objectsMax",
+            lambda s: s.objects_min <= s.objects_max,
+            "scenes.procedural.objectsMin must not exceed scenes.procedural.objectsMax; raise the latter",
+        ),
+    )
 
 
 class Scenes(Ruled):
@@ -344,6 +352,11 @@ class Training(Ruled):
             "self.globalBatchSize >= self.nodes * self.processesPerNode",
             lambda s: s.global_batch_size >= s.nodes * s.processes_per_node,
             "training.globalBatchSize must be at least nodes x processesPerNode, or a process has nothing to do; raise it",
+        ),
+        Rule(
+            "self.select.all(label, self.select.exists_one(other, other == label))",
+            lambda s: len(set(s.select)) == len(s.select),
+            "training.select names a label twice; name each once",
         ),
         Rule(
             "!self.deepspeed.offloadParameters || self.deepspeed.zeroStage == 3",

@@ -74,7 +74,10 @@ def read_questions(store: Store, job: StageInput, shard: int) -> list[Question] 
 
 
 def probe(job: StageInput, store: Store, questions: Sequence[Question]) -> list[ProbeResult]:
-    """The labelled results, in the order of `questions`; those whose scene cannot be read are left out."""
+    """The labelled results, in the order of `questions`; those whose scene cannot be read are left out.
+
+    Raises BadInputError where that leaves none.
+    """
     url = os.environ.get(ENV_SOLVER_URL)
     if not url:
         raise BadInputError(f"{ENV_SOLVER_URL} is not set: the probe needs the base URL of the solver's server")
@@ -99,6 +102,11 @@ def probe(job: StageInput, store: Store, questions: Sequence[Question]) -> list[
                 confidence_elsewhere=p_elsewhere,
                 label=label(difficulty, question, p, p_elsewhere),
             )
+        )
+    if not results:
+        raise BadInputError(
+            f"the solver's server can read the frames of none of the scenes that the shard's {len(questions)} questions need; "
+            "the log says why of each; see that the server's pods reach the scenes as those of generate do"
         )
     return results
 

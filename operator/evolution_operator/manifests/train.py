@@ -10,11 +10,6 @@ from evolution_operator.manifests.pod import Work, container, metadata, pod_spec
 
 GRACE_S = 300
 """From SIGTERM to SIGKILL: a checkpoint with its optimiser state has to reach storage."""
-KEEP_FREED_MEMORY = (
-    # glibc gives freed memory back at once, and training then spends most of its time in page faults.
-    {"name": "MALLOC_MMAP_THRESHOLD_", "value": str(2**30)},
-    {"name": "MALLOC_TRIM_THRESHOLD_", "value": str(2**30)},
-)
 
 
 def manifest(work: Work) -> KubeObject:
@@ -26,7 +21,6 @@ def manifest(work: Work) -> KubeObject:
         name="pytorch",
         image=work.settings.model_image,
         accelerators=training.processes_per_node,
-        env=KEEP_FREED_MEMORY,
         shared_memory=True,
     )
     template = {"metadata": {"labels": work.labels("work")}, "spec": pod_spec(work, main, grace_s=GRACE_S)}

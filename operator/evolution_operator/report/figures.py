@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from evolution_api.kinds import LABELS, REASONS, Label
 from evolution_api.results import Estimate
-from evolution_operator.report.collect import RoundData, RunData
+from evolution_operator.report.collect import RunData
 
 COLOURS: dict[Label, str] = {"easy": "#5aa79b", "frontier": "#e8a33d", "hard": "#8d6aa8"}
 SCORE, SEEING, BLIND, ELSEWHERE = "#2563a8", "#c2410c", "#8a8f98", "#9db8d6"

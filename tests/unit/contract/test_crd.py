@@ -110,9 +110,11 @@ spec.generation: self.kinds.all(kind, self.kinds.exists_one(other, other == kind
 spec.difficulty: self.hardBelow < self.easyAbove
 spec.difficulty: !(self.signal == 'training' && self.rule == 'seeing')
 spec.retry: self.backoffSeconds <= self.maxBackoffSeconds
+spec.scenes.procedural: self.objectsMin <= self.objectsMax
 spec.scenes: has(self.uri) != has(self.procedural)
 spec.training.deepspeed: none
 spec.training: self.globalBatchSize >= self.nodes * self.processesPerNode
+spec.training: self.select.all(label, self.select.exists_one(other, other == label))
 spec.training: !self.deepspeed.offloadParameters || self.deepspeed.zeroStage == 3
 spec.training: !self.deepspeed.offloadOptimizer || self.deepspeed.zeroStage >= 1
 spec: self.difficulty.signal == 'probe' || self.training.select.size() == 3

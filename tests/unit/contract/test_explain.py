@@ -117,6 +117,14 @@ REFUSED = {
         document(generation={"kinds": ["object_counting", "object_counting"]}),
         "spec.generation: generation.kinds names a kind twice, and its held-out questions would count twice; name each once",
     ),
+    "fewest objects above most": (
+        document(scenes={"procedural": {"objectsMin": 7, "objectsMax": 6}}),
+        "spec.scenes.procedural: scenes.procedural.objectsMin must not exceed scenes.procedural.objectsMax; raise the latter",
+    ),
+    "a label named twice": (
+        document(training={"select": ["easy", "easy", "easy"]}),
+        "spec.training: training.select names a label twice; name each once",
+    ),
     "labels left out that nobody knows": (
         document(difficulty={"signal": "training"}, training={"select": ["hard"]}),
         "spec: training.select cannot leave labels out with difficulty.signal training: the labels are only known after that "

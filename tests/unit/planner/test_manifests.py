@@ -10,7 +10,7 @@ from evolution_api.layout import ENV_INPUT
 from evolution_api.run import EvolutionRun
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import SERVER, WORK
-from evolution_operator.manifests.pod import Work
+from evolution_operator.manifests.pod import Work, from_secret
 
 CHILDREN = ("prepare", "generate", "server", "probe", "train", "evaluate", "cleanup")
 
@@ -172,16 +172,17 @@ def test_cleaning_up_waits_in_no_queue(manifest_of):
 def test_what_a_user_says_of_a_pod_lies_below_what_the_operator_sets(manifest_of):
     pod = {
         "image": "mine:1",
-        "env": [{"name": "MALLOC_TRIM_THRESHOLD_", "value": "0"}, {"name": "NCCL_DEBUG", "value": "INFO"}],
+        "env": [{"name": "AWS_ACCESS_KEY_ID", "value": "mine"}, {"name": "NCCL_DEBUG", "value": "INFO"}],
         "resources": {"requests": {"cpu": "4"}, "limits": {"memory": "16Gi"}},
     }
-    manifest = manifest_of("train", training={"pod": pod})
+    storage = {"uri": "s3://bucket/runs", "secretName": "keys"}
+    manifest = manifest_of("train", training={"pod": pod}, storage=storage)
     main = only_container(manifest)
     assert main["image"] == "mine:1"
     assert main["resources"] == {"requests": {"cpu": "4"}, "limits": {"memory": "16Gi", "nvidia.com/gpu": "1"}}
     assert env(manifest)["NCCL_DEBUG"] == "INFO"
-    values = [v["value"] for v in main["env"] if v["name"] == "MALLOC_TRIM_THRESHOLD_"]
-    assert values == [str(2**30)]
+    credentials = [v for v in main["env"] if v["name"] == "AWS_ACCESS_KEY_ID"]
+    assert credentials == [from_secret("AWS_ACCESS_KEY_ID", "keys", "AWS_ACCESS_KEY_ID")]
 
 
 @pytest.mark.parametrize(("child", "parallelism", "expected"), [("generate", 3, 3), ("generate", 99, 5), ("probe", 2, 2)])

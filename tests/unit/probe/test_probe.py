@@ -113,15 +113,19 @@ def test_where_a_lender_cannot_be_read_the_next_scene_lends(
     assert (summary.counts["probed"], summary.counts["unreadable"]) == (2, 1)
 
 
-def test_where_no_other_scene_can_be_read_nothing_lends(
-    job: Build, generated: Any, questions: list[Question], run_probe: Any
+@pytest.mark.parametrize(
+    ("rule", "readable"),
+    [pytest.param("paper", {}, id="no-scene"), pytest.param("seeing", {"a": 0.8}, id="none-that-could-lend-its-frames")],
+)
+def test_a_server_that_can_show_nothing_is_an_error_and_not_an_empty_shard(
+    job: Build, generated: Any, questions: list[Question], run_probe: Any, rule: str, readable: dict[str, float]
 ) -> None:
-    """A scene's own frames would make its confidence elsewhere the same, and every label hard or easy."""
-    seeing = job(difficulty={"rule": "seeing"})
-    generated(seeing, questions)
-    summary, _ = run_probe(seeing, by_scene(a=0.8))
-    assert results_of(seeing) == []
-    assert (summary.counts["probed"], summary.counts["unreadable"]) == (0, 3)
+    """A scene that lent its frames to itself would have the same confidence twice, and only easy and hard questions."""
+    probed = job(difficulty={"rule": rule})
+    generated(probed, questions)
+    with pytest.raises(BadInputError, match="none of the scenes that the shard's 3 questions need"):
+        run_probe(probed, by_scene(**readable))
+    assert committed(run_store(probed), probed.uid, manifest_key(1, "probe", 0)) is None
 
 
 def test_a_second_run_does_nothing_and_says_the_same(
