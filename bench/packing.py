@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 
-from evolution_jobs.model.curriculum import lesson
+from evolution_jobs.model.curriculum import OPENING_ROOMS, lessons
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.sandbox import Sandbox
@@ -40,9 +40,9 @@ def one_by_one(solver: Solver, images: list[Image], prompt: str, answer: str) ->
 
 def scenes(number: int) -> Asked:
     """Rooms with at least QUESTIONS questions, cut to so many."""
-    sandbox, asked, next_room = Sandbox(), [], 10_000
+    sandbox, asked, next_room = Sandbox(), [], OPENING_ROOMS
     while len(asked) < number:
-        made = lesson(next_room, 1, sandbox)
+        (made,) = lessons(next_room, 1, sandbox)
         next_room += 1
         chosen = made.questions[:QUESTIONS]
         if len(chosen) == QUESTIONS:

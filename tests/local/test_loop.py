@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EVOLUTION = (sys.executable, "-c", "from evolution_operator.cli import main; main()")
 PATIENCE_S = 180.0
+BEGUN: list[subprocess.Popen[bytes]] = []
+"""Loops that the test under way has started; a test that fails leaves none behind."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def finish(file: Path, workdir: Path) -> str:
 
 
 def begin(file: Path, workdir: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(evolution("run", file, "--workdir", workdir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = evolution("run", file, "--workdir", workdir)
+    BEGUN.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    return BEGUN[-1]
 
 
 def kept(workdir: Path) -> EvolutionRun | None:
@@ -237,5 +241,10 @@ def test_a_failed_run_says_why_and_is_resumed_once_it_is_mended(smoke: Path, tmp
 @pytest.fixture(autouse=True)
 def _nothing_is_left_running(tmp_path: Path) -> Iterator[None]:
     yield
+    while BEGUN:
+        loop = BEGUN.pop()
+        loop.kill()
+        loop.wait()
     for pid in marked(tmp_path) | marked(tmp_path / "w"):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

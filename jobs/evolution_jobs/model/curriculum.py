@@ -6,7 +6,7 @@ every kind. Called by `pretrain` and `card`; it knows no model.
 """
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,8 @@ STYLES_SHOWN = tuple(s for s in STYLES if s not in LEFT_OUT_STYLES)
 
 OPENING_ROOMS = 10_000
 """So many first rooms are shown frame by frame, to be named: a list tells more than a yes, and one frame is read fast."""
+OPENING: tuple[Kind, ...] = ("object_existence",) * 6
+"""Asked of each such frame, about what it shows and what the room does not have."""
 NAMING = "Which objects are in view?"
 NAMED_PX = 48
 """Fewest visible pixels of an object that is named, of 4,096."""
@@ -59,38 +61,48 @@ Frames = list[Image.Image]
 
 @dataclass(frozen=True)
 class Lesson:
+    """A scene, or one frame of it, and what is asked about it."""
+
     scene: Scene
     frames: Frames
     questions: tuple[Question, ...]
 
 
-def lesson(number: int, seed: int, sandbox: Sandbox) -> Lesson:
-    """The `number`-th room of pre-training with that seed; a function of both."""
+def lessons(number: int, seed: int, sandbox: Sandbox) -> list[Lesson]:
+    """What the `number`-th room of pre-training with that seed gives; a function of both."""
     room = PRETRAINING_SEED + (seed << 32) + number
     scene, images = make_scene(
         room, FRAMES, FRAME_PX, FRAME_PX, furniture=FURNITURE, colours=COLOURS, styles=STYLES_SHOWN,
         objects_min=OBJECTS[0], objects_max=OBJECTS[1],
     )  # fmt: skip
-    questions = () if number < OPENING_ROOMS else tuple(ask(scene, room, FURNITURE, sandbox))
-    return Lesson(scene, as_frames(images), questions)
+    frames = as_frames(images)
+    if number >= OPENING_ROOMS:
+        return [Lesson(scene, frames, tuple(ask(scene, room, FURNITURE, sandbox)))]
+    alone = [scene.model_copy(update={"frames": (frame,)}) for frame in scene.frames]
+    return [
+        Lesson(seen, [image], tuple(ask(seen, room, FURNITURE, sandbox, OPENING)))
+        for seen, image in zip(alone, frames, strict=True)
+    ]
 
 
 def as_frames(images: Sequence[NDArray[np.uint8]]) -> Frames:
     return [Image.fromarray(image) for image in images]
 
 
-def names(scene: Scene, frames: Iterable[int]) -> str:
-    """The labels that these frames show, in alphabetical order; empty where they show none."""
+def names(scene: Scene) -> str:
+    """The labels that the frames show, in alphabetical order; empty where they show none."""
     labels = {o.id: o.label for o in scene.objects}
-    seen = (s for f in frames for s in scene.frames[f].visible or () if s.pixels >= NAMED_PX)
+    seen = (s for frame in scene.frames for s in frame.visible or () if s.pixels >= NAMED_PX)
     return ", ".join(sorted({labels[s.object] for s in seen}))
 
 
-def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox) -> list[Question]:
-    """Questions of every kind that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
+def ask(
+    scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL
+) -> list[Question]:
+    """Questions of the kinds that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
     rng = random.Random(seed)  # noqa: S311 - no secret
     accepted: dict[str, Question] = {}
-    for name in ALL:
+    for name in kinds:
         if name in LONG and rng.random() > LONG_SHARE:
             continue
         module = kind(name)

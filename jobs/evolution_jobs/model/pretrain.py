@@ -27,7 +27,7 @@ import torch
 
 from evolution_jobs.model import tiny
 from evolution_jobs.model.card import TRAINING_FILE, write_card
-from evolution_jobs.model.curriculum import NAMING, OPENING_ROOMS, Lesson, lesson, names
+from evolution_jobs.model.curriculum import NAMING, Lesson, lessons, names
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
@@ -59,25 +59,24 @@ def make_batches(solver: Solver, seed: int, sink: Any) -> None:
     for first in itertools.count(0, SCENES_A_STEP):
         batch: Batch = []
         for number in range(first, first + SCENES_A_STEP):
-            batch += exercises(solver, lesson(number, seed, sandbox), opening=number < OPENING_ROOMS)
+            batch += [exercise for made in lessons(number, seed, sandbox) if (exercise := packed(solver, made))]
         sink.put(pickle.dumps(batch))
 
 
-def exercises(solver: Solver, made: Lesson, *, opening: bool) -> Batch:
-    """Opening: every frame alone, to be named. Then: all frames, to be named, and the room's questions as far as they fit."""
-    if opening:
-        shown = [([frame], names(made.scene, [i])) for i, frame in enumerate(made.frames)]
-        return [(solver.pack(frames, [NAMING], [text]), ["naming"]) for frames, text in shown if text]
-    asked = [(prompt_text(q, "text"), answer_text(q, "text"), str(q.kind)) for q in made.questions]
-    asked.insert(0, (NAMING, names(made.scene, range(len(made.frames))), "naming"))
+def packed(solver: Solver, made: Lesson) -> tuple[Pack, list[str]] | None:
+    """The lesson's frames, to be named, and its questions as far as they fit; None where there is nothing to say."""
+    asked = [(NAMING, names(made.scene), "naming")]
+    asked += [(prompt_text(q, "text"), answer_text(q, "text"), q.kind) for q in made.questions]
     chosen, used = [], 0
     for prompt, answer, kind in asked:
-        tokens = len(solver.tokenizer(prompt + " " + answer).input_ids)
+        tokens = len(solver.tokenizer(f"{prompt} {answer}").input_ids)
         if answer and used + tokens <= TOKENS_A_SCENE:  # packs of one length waste little on padding
             chosen.append((prompt, answer, kind))
             used += tokens
+    if not chosen:
+        return None
     prompts, answers, kinds = ([c[i] for c in chosen] for i in range(3))
-    return [(solver.pack(made.frames, prompts, answers), kinds)] if chosen else []
+    return solver.pack(made.frames, prompts, answers), kinds
 
 
 def batches(solver: Solver, seed: int) -> Iterator[Batch]:

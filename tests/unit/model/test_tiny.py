@@ -7,7 +7,7 @@ import pytest
 
 from evolution_api.kinds import KINDS
 from evolution_jobs.model import tiny
-from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, NAMING, OPENING_ROOMS, ask, lesson, names
+from evolution_jobs.model.curriculum import FRAMES, FURNITURE, LEFT_OUT_FURNITURE, NAMING, OPENING_ROOMS, ask, lessons, names
 from evolution_jobs.model.prompts import prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.blind import TYPICAL_CM
@@ -72,7 +72,7 @@ def test_every_kind_asks_in_words_that_the_tokenizer_knows(solver: Solver) -> No
 def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
     sandbox = Sandbox()
     for number in range(OPENING_ROOMS, OPENING_ROOMS + 6):
-        made = lesson(number, 0, sandbox)
+        (made,) = lessons(number, 0, sandbox)
         assert {o.label for o in made.scene.objects} <= set(FURNITURE)
         assert {label for q in made.questions for label in q.labels} <= set(FURNITURE)
         assert len(made.questions) >= 5
@@ -81,19 +81,20 @@ def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
 
 
 def test_the_first_rooms_are_shown_to_be_named(solver: Solver) -> None:
-    made = lesson(0, 0, Sandbox())
-    assert made.questions == ()
+    shown = lessons(0, 0, Sandbox())
+    assert [len(made.frames) for made in shown] == [1] * FRAMES
     assert solver.tokenizer.unk_token_id not in solver.tokenizer(NAMING).input_ids
-    in_view = {label for frame in range(6) for label in names(made.scene, [frame]).split(", ") if label}
-    assert in_view == set(names(made.scene, range(6)).split(", "))
-    assert in_view <= {o.label for o in made.scene.objects}
+    for made in shown:
+        in_view = set(names(made.scene).split(", ")) - {""}
+        assert in_view <= {o.label for o in made.scene.objects}
+        assert {q.labels[0] for q in made.questions if q.answer == "no"}.isdisjoint(o.label for o in made.scene.objects)
 
 
 def test_lessons_are_a_function_of_number_and_seed() -> None:
     sandbox = Sandbox()
-    again = [lesson(OPENING_ROOMS + 3, 0, sandbox) for _ in range(2)]
-    assert again[0].questions == again[1].questions
-    assert lesson(OPENING_ROOMS + 3, 1, sandbox).scene != again[0].scene
+    one, same, other = (lessons(OPENING_ROOMS + 3, seed, sandbox)[0] for seed in (0, 0, 1))
+    assert one.questions == same.questions
+    assert one.scene != other.scene
 
 
 def test_yes_is_asked_for_as_often_as_no() -> None:
