@@ -96,9 +96,7 @@ def names(scene: Scene) -> str:
     return ", ".join(sorted({labels[s.object] for s in seen}))
 
 
-def ask(
-    scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL
-) -> list[Question]:
+def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL) -> list[Question]:
     """Questions of the kinds that the room can be asked, naming none but `labels`; the answers are the sandbox's."""
     rng = random.Random(seed)  # noqa: S311 - no secret
     accepted: dict[str, Question] = {}

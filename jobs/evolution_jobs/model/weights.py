@@ -1,6 +1,6 @@
 """From a model's URI, or from the run's own checkpoint, to a folder on this machine.
 
-    fetch_solver(job)              the weights that a stage starts from: last round's checkpoint, or the base model
+    fetch_solver(job)              the weights that a stage starts from: a checkpoint of the run, or the base model
     fetch(uri, revision, endpoint) any model: the base, a proposer's
 
 Called by every program that loads a model. It brings files and knows nothing of what is in them, except that a folder
@@ -15,6 +15,7 @@ from pathlib import Path
 from evolution_api.jobs import StageInput
 from evolution_jobs.model.solver import check_folder
 from evolution_jobs.program import BadInputError
+from evolution_jobs.storage.manifests import committed, fetch_files
 from evolution_jobs.storage.store import Store, open_store, run_store
 
 CACHE = Path(tempfile.gettempdir()) / "evolution-weights"
@@ -27,13 +28,19 @@ def fetch_solver(job: StageInput, cache: Path = CACHE) -> Path:
     """Folder of the weights that the stage starts from (`job.solver_key`). Raises BadInputError as `fetch` does."""
     if job.solver_key is None:
         return fetch(job.spec.model.uri, job.spec.model.revision, job.spec.storage.endpoint, cache)
-    return fetch_checkpoint(run_store(job), job.solver_key, job.prefix, cache)
+    return fetch_checkpoint(run_store(job), job.uid, job.solver_key, cache)
 
 
-def fetch_checkpoint(store: Store, key: str, run: str, cache: Path) -> Path:
-    """Folder of the checkpoint under `key`; `run` tells the downloads of one run from another's."""
-    config = store.local_path(f"{key}/config.json")
-    folder = config.parent if config is not None else _download(store, key, f"{run}/{key}", cache)
+def fetch_checkpoint(store: Store, run_uid: str, key: str, cache: Path = CACHE) -> Path:
+    """Folder of the run's checkpoint under `key`, every file checked against the manifest of its training.
+
+    Raises BadInputError where that round was never trained, CorruptError where a file is not what the manifest says.
+    """
+    trained = committed(store, run_uid, f"{key.rpartition('/')[0]}/manifest.json")
+    if trained is None:
+        raise BadInputError(f"checkpoint {key}: its training was never committed; resume the run from that round")
+    lies_here = store.local_path(key)
+    folder = fetch_files(store, trained, key, lies_here or cache / run_uid / key)
     check_folder(folder)
     return folder
 
@@ -48,7 +55,7 @@ def fetch(uri: str, revision: str | None = None, endpoint: str | None = None, ca
     if scheme == "file":
         folder = Path(rest)
     elif scheme == "s3":
-        folder = _download(open_store(uri, endpoint), "", uri, cache)
+        folder = _download(open_store(uri, endpoint), uri, cache)
     elif scheme == "hf":
         folder = _from_hub(rest, revision)
     else:
@@ -59,21 +66,19 @@ def fetch(uri: str, revision: str | None = None, endpoint: str | None = None, ca
     return folder
 
 
-def _download(store: Store, prefix: str, origin: str, cache: Path) -> Path:
-    """Every object below `prefix`, moved into place whole: a killed download leaves nothing that looks like a model."""
-    folder = cache / hashlib.sha256(origin.encode()).hexdigest()[:16]
+def _download(store: Store, uri: str, cache: Path) -> Path:
+    """Every object of the store, moved into place whole: a killed download leaves nothing that looks like a model."""
+    folder = cache / hashlib.sha256(uri.encode()).hexdigest()[:16]
     if folder.is_dir():
         return folder
-    keys = store.list(prefix)
+    keys = store.list("")
     if not keys:
-        raise BadInputError(f"model {origin}: there are no objects below it; correct model.uri, or commit the checkpoint again")
+        raise BadInputError(f"model.uri {uri}: there are no objects below it; correct model.uri")
     cache.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
     try:
         for key in keys:
-            path = partial / key.removeprefix(prefix).lstrip("/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            store.download(key, path)
+            store.download(key, partial / key)
         if not folder.is_dir():
             partial.rename(folder)
     finally:
