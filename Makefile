@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test quickstart smoke test check crds verify lock bench clean
+.PHONY: help setup setup-test quickstart real-rooms smoke test check crds verify lock bench clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -15,10 +15,17 @@ setup-test:
 	@scripts/setup.sh test
 
 quickstart: setup ## Turn the loop for four rounds on this machine and write a report
-	.venv/bin/evolution run examples/quickstart.yaml --workdir runs
+	.venv/bin/evolution run examples/quickstart.yaml
+	.venv/bin/evolution report quickstart
+
+real-rooms: setup ## The same on the layouts of 40 real rooms: make real-rooms METADATA=folder of VSI-Bench's meta_info
+	@[ -n "$(METADATA)" ] || { echo "say where the metadata is: make real-rooms METADATA=FOLDER" >&2; exit 2; }
+	.venv/bin/evolution prepare vsibench $(METADATA) --out scenes/real-rooms --limit 40 --frames 6 --width 64 --height 64
+	.venv/bin/evolution run examples/real-rooms.yaml
+	.venv/bin/evolution report real-rooms
 
 smoke: setup ## The smallest run that goes through every stage twice
-	.venv/bin/evolution run examples/smoke.yaml --workdir runs
+	.venv/bin/evolution run examples/smoke.yaml
 
 test: setup-test check ## All tests that need neither a cluster nor a GPU
 	$(PYTHON) -m pytest -q tests/local

@@ -42,6 +42,10 @@ class Drawn:
     images: list[Image]
     sightings: list[tuple[tuple[int, float, tuple[float, float, float, float], int], ...]]
     """Per frame: object index, visible ratio, box in pixels (left, top, right, bottom), visible pixels."""
+    owners: NDArray[np.int32]  # (F, H, W)
+    """Index of the object that a pixel shows, -1 for none."""
+    distances: NDArray[np.float32]  # (F, H, W)
+    """Metres from the camera along the pixel's ray, infinite where it meets nothing."""
 
 
 def make_scene(
@@ -118,7 +122,12 @@ def draw(
     at_once = max(1, RAYS_AT_ONCE // pixels)
     if frames > at_once:
         parts = [draw(mesh, poses[i : i + at_once], intrinsics_px, width, height, brightness) for i in range(0, frames, at_once)]
-        return Drawn([x for p in parts for x in p.images], [x for p in parts for x in p.sightings])
+        return Drawn(
+            [x for p in parts for x in p.images],
+            [x for p in parts for x in p.sightings],
+            np.concatenate([p.owners for p in parts]),
+            np.concatenate([p.distances for p in parts]),
+        )
     u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)  # pixel centres
     rays = np.concatenate([_rays(pose, intrinsics_px, u.ravel(), v.ravel()) for pose in poses])  # (F * P, 6)
     distance, primitive = _cast(mesh.vertices, mesh.triangles, rays)
@@ -127,7 +136,8 @@ def draw(
     colours = _shade(mesh, rays, distance, primitive, hit) * np.float32(255 * brightness)
     images = np.clip(colours, 0, 255).astype(np.uint8).reshape(frames, height, width, 3)
     owner = np.where(hit, mesh.owner[primitive], -1).reshape(frames, pixels)
-    return Drawn(list(images), _sightings(mesh, poses, intrinsics_px, owner, width, height))
+    sightings = _sightings(mesh, poses, intrinsics_px, owner, width, height)
+    return Drawn(list(images), sightings, owner.reshape(frames, height, width), distance.reshape(frames, height, width))
 
 
 def _rays(
