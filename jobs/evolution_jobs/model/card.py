@@ -59,11 +59,11 @@ good for nothing outside rooms drawn by this project.
 
 ## What it was trained on
 
-{rooms:,} procedural rooms (each seen once) of {low} to {high} objects: the first {opening:,} frame by frame, to be named
-("{naming}" "bed, plant"), then about 13 questions a room of every kind that the project asks, answered with words
-(`model.choices: text`). {steps:,} steps of AdamW, {scenes} rooms a step, learning rate 1e-3 with a cosine to zero,
-{minutes:g} minutes on two cores shared with other work. {note}Every answer is what the question's program returned in the
-sandbox. No picture, text or weight of anybody else is in it.
+{rooms:,} procedural rooms of {low} to {high} objects: the first {opening:,} frame by frame, to be named ("{naming}"
+"bed, plant") and asked what is there; then rooms of {frames} frames with about 13 questions of every kind that the
+project asks and some naming, answered with words (`model.choices: text`). {steps:,} steps of AdamW, {scenes} rooms a step,
+learning rate 1e-3 with a cosine to zero, {minutes:g} minutes on two cores shared with other work. {note}Every answer but
+the names is what the question's program returned in the sandbox. No picture, text or weight of anybody else is in it.
 
 ## What was left out, for the loop to teach
 

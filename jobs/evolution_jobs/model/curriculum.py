@@ -46,6 +46,7 @@ OPENING_ROOMS = 10_000
 OPENING: tuple[Kind, ...] = ("object_existence",) * 6
 """Asked of each such frame, about what it shows and what the room does not have."""
 NAMING = "Which objects are in view?"
+NAMED_FRAMES = 2
 NAMED_PX = 48
 """Fewest visible pixels of an object that is named, of 4,096."""
 ALL: tuple[Kind, ...] = (*KINDS, *("object_existence",) * 3, "object_counting", "object_visibility", "object_rel_distance")
@@ -89,11 +90,18 @@ def as_frames(images: Sequence[NDArray[np.uint8]]) -> Frames:
     return [Image.fromarray(image) for image in images]
 
 
-def names(scene: Scene) -> str:
-    """The labels that the frames show, in alphabetical order; empty where they show none."""
+def namings(scene: Scene) -> list[tuple[str, str]]:
+    """Prompts and answers that name what is in view: over all frames and, of several, in NAMED_FRAMES of them.
+
+    Answers are in alphabetical order; where nothing is in view there is nothing to ask.
+    """
     labels = {o.id: o.label for o in scene.objects}
-    seen = (s for frame in scene.frames for s in frame.visible or () if s.pixels >= NAMED_PX)
-    return ", ".join(sorted({labels[s.object] for s in seen}))
+    seen = [{labels[s.object] for s in frame.visible or () if s.pixels >= NAMED_PX} for frame in scene.frames]
+    asked = [(NAMING, set().union(*seen))]
+    if len(seen) > 1:
+        chosen = random.Random(scene.id).sample(range(len(seen)), min(NAMED_FRAMES, len(seen)))  # noqa: S311
+        asked += [(f"Which objects are in view in frame {i + 1}?", seen[i]) for i in chosen]
+    return [(prompt, ", ".join(sorted(named))) for prompt, named in asked if named]
 
 
 def ask(scene: Scene, seed: int, labels: Collection[str], sandbox: Sandbox, kinds: Sequence[Kind] = ALL) -> list[Question]:

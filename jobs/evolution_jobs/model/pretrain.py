@@ -27,7 +27,7 @@ import torch
 
 from evolution_jobs.model import tiny
 from evolution_jobs.model.card import TRAINING_FILE, write_card
-from evolution_jobs.model.curriculum import NAMING, Lesson, lessons, names
+from evolution_jobs.model.curriculum import Lesson, lessons, namings
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
@@ -35,7 +35,7 @@ from evolution_jobs.questions.sandbox import Sandbox
 
 SCENES_A_STEP = 4
 LEARNING_RATE = 1e-3
-TOKENS_A_SCENE = 330
+TOKENS_A_SCENE = 360
 """Of questions and answers, the chat template's not counted: about 13 questions."""
 WEIGHT_DECAY = 0.02
 BETAS = (0.9, 0.98)
@@ -65,12 +65,12 @@ def make_batches(solver: Solver, seed: int, sink: Any) -> None:
 
 def packed(solver: Solver, made: Lesson) -> tuple[Pack, list[str]] | None:
     """The lesson's frames, to be named, and its questions as far as they fit; None where there is nothing to say."""
-    asked = [(NAMING, names(made.scene), "naming")]
+    asked = [(prompt, answer, "naming") for prompt, answer in namings(made.scene)]
     asked += [(prompt_text(q, "text"), answer_text(q, "text"), q.kind) for q in made.questions]
     chosen, used = [], 0
     for prompt, answer, kind in asked:
         tokens = len(solver.tokenizer(f"{prompt} {answer}").input_ids)
-        if answer and used + tokens <= TOKENS_A_SCENE:  # packs of one length waste little on padding
+        if used + tokens <= TOKENS_A_SCENE:  # packs of one length waste little on padding
             chosen.append((prompt, answer, kind))
             used += tokens
     if not chosen:

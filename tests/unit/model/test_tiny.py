@@ -7,7 +7,7 @@ import pytest
 
 from evolution_api.kinds import KINDS
 from evolution_jobs.model import tiny
-from evolution_jobs.model.curriculum import FRAMES, FURNITURE, LEFT_OUT_FURNITURE, NAMING, OPENING_ROOMS, ask, lessons, names
+from evolution_jobs.model.curriculum import FRAMES, FURNITURE, LEFT_OUT_FURNITURE, NAMING, OPENING_ROOMS, ask, lessons, namings
 from evolution_jobs.model.prompts import prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.blind import TYPICAL_CM
@@ -83,11 +83,18 @@ def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
 def test_the_first_rooms_are_shown_to_be_named(solver: Solver) -> None:
     shown = lessons(0, 0, Sandbox())
     assert [len(made.frames) for made in shown] == [1] * FRAMES
-    assert solver.tokenizer.unk_token_id not in solver.tokenizer(NAMING).input_ids
     for made in shown:
-        in_view = set(names(made.scene).split(", ")) - {""}
-        assert in_view <= {o.label for o in made.scene.objects}
+        assert [prompt for prompt, _ in namings(made.scene)] in ([NAMING], [])
         assert {q.labels[0] for q in made.questions if q.answer == "no"}.isdisjoint(o.label for o in made.scene.objects)
+
+
+def test_naming_names_what_is_in_view_in_known_words(solver: Solver) -> None:
+    (made,) = lessons(OPENING_ROOMS, 0, Sandbox())
+    named = namings(made.scene)
+    assert len(named) >= 1
+    for prompt, answer in named:
+        assert set(answer.split(", ")) <= {o.label for o in made.scene.objects}
+        assert solver.tokenizer.unk_token_id not in solver.tokenizer(f"{prompt} {answer}").input_ids
 
 
 def test_lessons_are_a_function_of_number_and_seed() -> None:
