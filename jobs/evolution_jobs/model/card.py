@@ -24,7 +24,6 @@ from evolution_jobs.model.curriculum import (
     LEFT_OUT_STYLES,
     NAMING,
     OBJECTS,
-    OPENING_ROOMS,
     STYLES_SHOWN,
     Frames,
     as_frames,
@@ -42,7 +41,7 @@ ROOMS = 120
 FIRST_ROOM = PRETRAINING_SEED - 2**32
 """Neither a run's rooms nor pre-training's: those end below, these begin above."""
 TRAINING_FILE = "pretraining.json"
-"""What `pretrain` leaves for the card: steps, scenes a step, rooms, minutes, seed, and a note on how it went."""
+"""What `pretrain` leaves for the card: steps of both parts, scenes a step, rooms, minutes, seed, a note on how it went."""
 
 TEXT = """\
 ---
@@ -59,10 +58,11 @@ good for nothing outside rooms drawn by this project.
 
 ## What it was trained on
 
-{rooms:,} procedural rooms of {low} to {high} objects: the first {opening:,} frame by frame, to be named ("{naming}"
-"bed, plant") and asked what is there; then rooms of {frames} frames with about 13 questions of every kind that the
-project asks and some naming, answered with words (`model.choices: text`). {steps:,} steps of AdamW, {scenes} rooms a step,
-learning rate 1e-3 with a cosine to zero, {minutes:g} minutes on two cores shared with other work. {note}Every answer but
+First its vision tower alone, for {looking_steps:,} steps: what each visual token shows of the furniture, and how far
+away it is, as the renderer knows it. Then all of it, on {rooms:,} procedural rooms (each seen once) of {low} to {high}
+objects: what is in view ("{naming}" "bed, plant"), and about 13 questions a room of every kind that the project asks,
+answered with words (`model.choices: text`). {steps:,} steps of AdamW, {scenes} rooms a step, learning rate 1e-3 with a
+cosine to zero. {minutes:g} minutes on two cores shared with other work. {note}Every answer but
 the names is what the question's program returned in the sandbox. No picture, text or weight of anybody else is in it.
 
 ## What was left out, for the loop to teach
@@ -119,7 +119,6 @@ def write_card(model: Path) -> None:
         low=OBJECTS[0],
         high=OBJECTS[1],
         test_rooms=ROOMS,
-        opening=OPENING_ROOMS,
         naming=NAMING,
         left_furniture=", ".join(LEFT_OUT_FURNITURE),
         left_colours=", ".join(LEFT_OUT_COLOURS),

@@ -1,4 +1,4 @@
-"""Pre-train the tiny model to see: fresh rooms at every step, each with questions of every kind behind one visual prefix.
+"""Pre-train the tiny model to see: first its vision tower alone (`looking`), then all of it on questions of every kind.
 
 Reads   nothing: rooms, questions and answers are made on the way, in a process of their own.
 Writes  <out>/  weights, processor and README.md (the model card with its scores), <out>.log with one line every LOG_EVERY steps
@@ -27,12 +27,15 @@ import torch
 
 from evolution_jobs.model import tiny
 from evolution_jobs.model.card import TRAINING_FILE, write_card
-from evolution_jobs.model.curriculum import Lesson, lessons, namings
+from evolution_jobs.model.curriculum import NAMING, Lesson, lesson, names
+from evolution_jobs.model.looking import look
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.sandbox import Sandbox
 
+LOOKING = 0.2
+"""Share of the time in which the vision tower learns alone."""
 SCENES_A_STEP = 4
 LEARNING_RATE = 1e-3
 TOKENS_A_SCENE = 360
@@ -59,22 +62,20 @@ def make_batches(solver: Solver, seed: int, sink: Any) -> None:
     for first in itertools.count(0, SCENES_A_STEP):
         batch: Batch = []
         for number in range(first, first + SCENES_A_STEP):
-            batch += [exercise for made in lessons(number, seed, sandbox) if (exercise := packed(solver, made))]
+            batch.append(packed(solver, lesson(number, seed, sandbox)))
         sink.put(pickle.dumps(batch))
 
 
-def packed(solver: Solver, made: Lesson) -> tuple[Pack, list[str]] | None:
-    """The lesson's frames, to be named, and its questions as far as they fit; None where there is nothing to say."""
-    asked = [(prompt, answer, "naming") for prompt, answer in namings(made.scene)]
+def packed(solver: Solver, made: Lesson) -> tuple[Pack, list[str]]:
+    """The lesson's frames, what is in view in them to be named, and its questions as far as they fit."""
+    asked = [(NAMING, names(made.scene), "naming")]
     asked += [(prompt_text(q, "text"), answer_text(q, "text"), q.kind) for q in made.questions]
     chosen, used = [], 0
     for prompt, answer, kind in asked:
         tokens = len(solver.tokenizer(f"{prompt} {answer}").input_ids)
-        if used + tokens <= TOKENS_A_SCENE:  # packs of one length waste little on padding
+        if answer and used + tokens <= TOKENS_A_SCENE:  # packs of one length waste little on padding
             chosen.append((prompt, answer, kind))
             used += tokens
-    if not chosen:
-        return None
     prompts, answers, kinds = ([c[i] for c in chosen] for i in range(3))
     return solver.pack(made.frames, prompts, answers), kinds
 
@@ -141,9 +142,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     solver = Solver(tiny.model(options.seed), tiny.processor())
     solver.processor.save_pretrained(options.out)
-    steps = pretrain(solver, options.minutes * 60, options.seed, options.out)
+    seconds = options.minutes * 60
+    looked = look(solver.model, solver.processor.image_processor, LOOKING * seconds, options.seed)
+    steps = pretrain(solver, (1 - LOOKING) * seconds, options.seed, options.out)
     solver.model.save_pretrained(options.out)
     training = {
+        "looking_steps": looked,
         "steps": steps,
         "scenes": SCENES_A_STEP,
         "rooms": steps * SCENES_A_STEP,

@@ -7,7 +7,7 @@ import pytest
 
 from evolution_api.kinds import KINDS
 from evolution_jobs.model import tiny
-from evolution_jobs.model.curriculum import FRAMES, FURNITURE, LEFT_OUT_FURNITURE, NAMING, OPENING_ROOMS, ask, lessons, namings
+from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, NAMING, ask, lesson, names
 from evolution_jobs.model.prompts import prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.blind import TYPICAL_CM
@@ -71,8 +71,8 @@ def test_every_kind_asks_in_words_that_the_tokenizer_knows(solver: Solver) -> No
 
 def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
     sandbox = Sandbox()
-    for number in range(OPENING_ROOMS, OPENING_ROOMS + 6):
-        (made,) = lessons(number, 0, sandbox)
+    for number in range(6):
+        made = lesson(number, 0, sandbox)
         assert {o.label for o in made.scene.objects} <= set(FURNITURE)
         assert {label for q in made.questions for label in q.labels} <= set(FURNITURE)
         assert len(made.questions) >= 5
@@ -80,26 +80,16 @@ def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
     assert len(LEFT_OUT_FURNITURE) * 2 >= len(CATEGORIES) - 1
 
 
-def test_the_first_rooms_are_shown_to_be_named(solver: Solver) -> None:
-    shown = lessons(0, 0, Sandbox())
-    assert [len(made.frames) for made in shown] == [1] * FRAMES
-    for made in shown:
-        assert [prompt for prompt, _ in namings(made.scene)] in ([NAMING], [])
-        assert {q.labels[0] for q in made.questions if q.answer == "no"}.isdisjoint(o.label for o in made.scene.objects)
-
-
 def test_naming_names_what_is_in_view_in_known_words(solver: Solver) -> None:
-    (made,) = lessons(OPENING_ROOMS, 0, Sandbox())
-    named = namings(made.scene)
-    assert len(named) >= 1
-    for prompt, answer in named:
-        assert set(answer.split(", ")) <= {o.label for o in made.scene.objects}
-        assert solver.tokenizer.unk_token_id not in solver.tokenizer(f"{prompt} {answer}").input_ids
+    made = lesson(0, 0, Sandbox())
+    answer = names(made.scene)
+    assert set(answer.split(", ")) <= {o.label for o in made.scene.objects}
+    assert solver.tokenizer.unk_token_id not in solver.tokenizer(f"{NAMING} {answer}").input_ids
 
 
 def test_lessons_are_a_function_of_number_and_seed() -> None:
     sandbox = Sandbox()
-    one, same, other = (lessons(OPENING_ROOMS + 3, seed, sandbox)[0] for seed in (0, 0, 1))
+    one, same, other = (lesson(3, seed, sandbox) for seed in (0, 0, 1))
     assert one.questions == same.questions
     assert one.scene != other.scene
 
