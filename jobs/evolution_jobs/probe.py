@@ -82,10 +82,13 @@ def probe(job: StageInput, store: Store, questions: Sequence[Question]) -> list[
     if not url:
         raise BadInputError(f"{ENV_SOLVER_URL} is not set: the probe needs the base URL of the solver's server")
     scene_ids = read_plan(store, job).train
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         confidences = asyncio.run(ask_all(job, questions, scene_ids, url))
     except asyncio.CancelledError:  # only SIGTERM cancels
         raise TerminatedError from None
+    finally:
+        signal.signal(signal.SIGTERM, handler)  # the event loop leaves the default in its place
     difficulty = job.spec.difficulty
     results = []
     for i, question in enumerate(questions):
