@@ -1,5 +1,7 @@
 """Records survive Parquet, and the Hugging Face library opens it as it is."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,21 @@ def test_the_same_records_give_the_same_bytes() -> None:
 def test_bytes_that_are_no_table_are_refused(data: bytes) -> None:
     with pytest.raises(CorruptError, match="no table of Question"):
         from_parquet(data, Question)
+
+
+def test_reading_and_writing_start_no_thread() -> None:
+    """Arrow's pools abort a short program that ends beside them; so a program must not have them."""
+    program = (
+        "import os\n"
+        "from evolution_api.results import ProbeResult as Row\n"
+        "from evolution_jobs.storage.tables import from_parquet, to_parquet\n"
+        "row = Row(question='q', scene='s', kind='object_counting', level=0, confidence=1, label='easy')\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "assert from_parquet(to_parquet([row], Row), Row) == [row]\n"
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "0"
 
 
 def test_datasets_opens_a_part_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
