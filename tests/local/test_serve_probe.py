@@ -300,9 +300,10 @@ def test_sigterm_ends_a_server_at_work_at_once(job: StageInput, workplace: Path)
 
     def ask_for_long() -> None:
         try:
-            outcome.append(post(server, {"instances": [{"scene": "room-0", "pairs": PAIRS * 20}] * 40}).status_code)
+            while outcome[-1:] in ([], [200]):
+                outcome[:] = [post(server, {"instances": [{"scene": "room-0", "pairs": (PAIRS * 64)[:64]}] * 16}).status_code]
         except httpx.TransportError as error:
-            outcome.append(type(error).__name__)
+            outcome[:] = [type(error).__name__]
 
     with Server(job, workplace) as server:
         server.wait_until_ready()

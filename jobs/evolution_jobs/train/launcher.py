@@ -109,7 +109,8 @@ def launch(job: StageInput) -> StageSummary:
         except SignalException as received:
             raise TerminatedError from received
         except ChildFailedError as failed:
-            raise cause(failed, Path(folder)) from None
+            first = pod.node * pod.processes
+            raise cause(failed, Path(folder), range(first, first + pod.processes)) from None
     return StageSummary.model_validate_json(next(iter(summaries.values())))
 
 
@@ -119,7 +120,7 @@ def process(job_json: str, folder: str) -> str:
     Returns the StageSummary as JSON. What ends it otherwise stands in `folder`/<rank>.json, and in its exit code.
     """
     over = threading.Event()
-    terminated = watch_for_sigterm(over)
+    terminated = watch_for_sigterm(over, folder)
     job = StageInput.model_validate_json(job_json)
     rank = int(os.environ["RANK"])
     start_logging(run=job.run, round=job.round, stage=job.stage, attempt=job.attempt, rank=rank)
@@ -138,15 +139,15 @@ def process(job_json: str, folder: str) -> str:
         code, error = EXIT_FAILED, f"{type(failed).__name__}: {failed}"
     else:
         over.set()
+        leave_words(folder, rank, 0, "")
         return summary.model_dump_json()
-    words = {"at": time.monotonic(), "code": code, "error": error}
-    Path(folder, f"{rank}.json").write_text(json.dumps(words))
+    leave_words(folder, rank, code, error)
     sys.stdout.flush()
     # Not sys.exit: the libraries' own clean-up waits for peers that are gone or going.
     os._exit(code)
 
 
-def watch_for_sigterm(over: threading.Event) -> threading.Event:
+def watch_for_sigterm(over: threading.Event, folder: str) -> threading.Event:
     """An event that SIGTERM sets; the process is ended once its work is `over`, or after SAVING_S.
 
     A thread waits for the signal, since Python's own handlers never run while the main thread waits for a dead peer.
@@ -159,24 +160,32 @@ def watch_for_sigterm(over: threading.Event) -> threading.Event:
         signal.sigwait({signal.SIGTERM})
         terminated.set()
         over.wait(SAVING_S)
+        leave_words(folder, int(os.environ["RANK"]), EXIT_TERMINATED, "terminated by SIGTERM")
         os._exit(EXIT_TERMINATED)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
     return terminated
 
 
-def cause(failed: Exception, folder: Path) -> BaseException:
-    """What to say of a failure: who was killed, or else who spoke first; the others fail only for want of that one."""
-    failures = getattr(failed, "failures", {})
-    for rank, failure in failures.items():
-        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
-            name = signal.Signals(-failure.exitcode).name
-            hint = " (out of memory, most likely)" if failure.exitcode == -signal.SIGKILL else ""
-            return FailedProcessError(f"training process {rank} was killed by {name}{hint}")
-    spoken = [(json.loads(path.read_text()), path.stem) for path in folder.glob("*.json")]
-    if not spoken:
-        return FailedProcessError(f"training processes {sorted(failures)} failed: {failed}")
-    first, rank = min(spoken, key=lambda s: s[0]["at"])
+def leave_words(folder: str, rank: int, code: int, error: str) -> None:
+    Path(folder, f"{rank}.json").write_text(json.dumps({"at": time.monotonic(), "code": code, "error": error}))
+
+
+def cause(failed: Exception, folder: Path, ranks: range) -> BaseException:
+    """What to say of a failure: who was killed, or else who spoke first; the others fail only for want of that one.
+
+    The agent reports the process whose end it sees first, which need not be the one that died first. But every process of
+    this pod leaves words, unless it was killed.
+    """
+    spoken = {int(path.stem): json.loads(path.read_text()) for path in folder.glob("*.json")}
+    killed = [rank for rank in ranks if rank not in spoken]
+    if killed:
+        codes = {rank: failure.exitcode for rank, failure in getattr(failed, "failures", {}).items()}
+        number = -codes.get(killed[0], -signal.SIGKILL)
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"exit code {-number}"
+        hint = " (out of memory, most likely)" if number == signal.SIGKILL else ""
+        return FailedProcessError(f"training process {killed[0]} was killed by {name}{hint}")
+    rank, first = min(((r, words) for r, words in spoken.items() if words["code"]), key=lambda said: said[1]["at"])
     if first["code"] == EXIT_TERMINATED:
         return TerminatedError()
     if first["code"] == EXIT_BAD_INPUT:
