@@ -66,9 +66,12 @@ def make_scene(
     poses = camera_walk(room, frames)
     drawn = draw(room_mesh(room), poses, intrinsics(width, height), width, height, STYLES[room.style].brightness)
     objects = scene_objects(room)
+    labels = [o.label for o in objects]
     scene = Scene(
         id=scene_id or f"room-{seed}",
         source="procedural",
+        # What these rooms may hold and what they never do: else every question after the latter would be a no.
+        counts={label: labels.count(label) for label in furniture} if furniture else None,
         room_size_m2=round(room.floor_m2, 4),
         room_center=room.center,
         objects=objects,

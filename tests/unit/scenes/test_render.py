@@ -144,3 +144,11 @@ def test_most_objects_of_most_rooms_are_seen_in_six_frames() -> None:
         total += len(scene.objects)
         seen += sum(r >= 0.5 for r in best.values())
     assert seen / total > 0.85
+
+
+def test_a_room_of_chosen_furniture_counts_what_it_has_not() -> None:
+    scene, _ = make_scene(3, furniture=("bed", "chair", "lamp", "sofa"))
+    assert scene.counts is not None
+    assert set(scene.counts) == {"bed", "chair", "lamp", "sofa"}
+    assert sum(scene.counts.values()) == len(scene.objects)
+    assert make_scene(3)[0].counts is None
