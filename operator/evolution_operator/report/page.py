@@ -82,7 +82,8 @@ def _kind_table(data: RunData) -> list[dict[str, Any]]:
     first, last = evaluated[0], evaluated[-1]
 
     def row(name: str, a: Any, b: Any) -> dict[str, Any]:
-        return {"name": name, "first": a, "last": b, "gain": b.seeing.mean - a.seeing.mean if a else None}
+        clear = "" if a is None else "up" if b.seeing.low > a.seeing.high else "down" if b.seeing.high < a.seeing.low else ""
+        return {"name": name, "first": a, "last": b, "gain": b.seeing.mean - a.seeing.mean if a else None, "clear": clear}
 
     rows = [row(kind, first.kinds.get(kind), metrics) for kind, metrics in sorted(last.kinds.items())]
     return [*rows, row("macro average", first.macro, last.macro)]
