@@ -18,6 +18,7 @@ from typing import NoReturn
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_TERMINATION_LOG
 from evolution_api.results import StageSummary
+from evolution_jobs.storage.store import CorruptError
 
 TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes cuts a container's termination message here."""
@@ -96,7 +97,7 @@ def run(main: Callable[[StageInput], StageSummary]) -> NoReturn:
             raise BadInputError(str(error)) from error
         start_logging(run=job.run, round=job.round, stage=job.stage, attempt=job.attempt)
         summary = main(job)
-    except BadInputError as error:
+    except (BadInputError, CorruptError) as error:  # what lies in storage does not mend itself either
         log.error("%s", error)
         write_last_words(StageSummary(error=str(error), retryable=False))
         sys.exit(EXIT_BAD_INPUT)

@@ -30,7 +30,7 @@ from evolution_jobs.program import (
     start_logging,
 )
 from evolution_jobs.storage.manifests import committed, summary_of
-from evolution_jobs.storage.store import run_store
+from evolution_jobs.storage.store import CorruptError, run_store
 from evolution_jobs.train import checkpoint
 
 SAVING_S = 120
@@ -131,7 +131,7 @@ def process(job_json: str, folder: str) -> str:
     except TerminatedError:
         log.warning("terminated by SIGTERM; what was done is saved")
         code, error = EXIT_TERMINATED, "terminated by SIGTERM"
-    except BadInputError as refused:
+    except (BadInputError, CorruptError) as refused:
         log.error("%s", refused)
         code, error = EXIT_BAD_INPUT, str(refused)
     except Exception as failed:

@@ -30,10 +30,10 @@ def test_what_is_read_lies_beside_the_file_and_what_is_written_below_the_workdir
         storage={"uri": "file://./storage"},
         generation={"proposer": {"inline": {"uri": "file://proposer"}}},
     )
-    spec = resolve(run, file_folder=Path("/repo/examples"), workdir=Path("/work")).spec
+    spec = resolve(run, file_folder=Path("/repo/examples"), workdir=Path("/kept")).spec
     assert spec.model.uri == "file:///repo/examples/model"
     assert spec.scenes.uri == "file:///repo/scenes"
-    assert spec.storage.uri == "file:///work/storage"
+    assert spec.storage.uri == "file:///kept/storage"
     assert spec.generation.proposer.inline is not None
     assert spec.generation.proposer.inline.uri == "file:///repo/examples/proposer"
 
