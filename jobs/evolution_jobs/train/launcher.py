@@ -178,13 +178,15 @@ def cause(failed: Exception, folder: Path, ranks: range) -> BaseException:
     this pod leaves words, unless it was killed.
     """
     spoken = {int(path.stem): json.loads(path.read_text()) for path in folder.glob("*.json")}
-    killed = [rank for rank in ranks if rank not in spoken]
-    if killed:
+    silent = [rank for rank in ranks if rank not in spoken]
+    if silent:
         codes = {rank: failure.exitcode for rank, failure in getattr(failed, "failures", {}).items()}
-        number = -codes.get(killed[0], -signal.SIGKILL)
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"exit code {-number}"
-        hint = " (out of memory, most likely)" if number == signal.SIGKILL else ""
-        return FailedProcessError(f"training process {killed[0]} was killed by {name}{hint}")
+        rank = min(silent, key=lambda r: codes.get(r, 0))
+        code = codes.get(rank, -signal.SIGKILL)
+        if code >= 0:
+            return FailedProcessError(f"training process {rank} ended with exit code {code} and left no words; see its log")
+        hint = " (out of memory, most likely)" if code == -signal.SIGKILL else ""
+        return FailedProcessError(f"training process {rank} was killed by {signal.Signals(-code).name}{hint}")
     rank, first = min(((r, words) for r, words in spoken.items() if words["code"]), key=lambda said: said[1]["at"])
     if first["code"] == EXIT_TERMINATED:
         return TerminatedError()

@@ -55,9 +55,37 @@ def test_a_pod_reads_what_the_training_operator_injects(job: Jobs) -> None:
             "process 1: ValueError: no",
             id="the first that spoke",
         ),
-        pytest.param(FailedError(r0=2), {0: (1.0, 2, "scene x is broken")}, BadInputError, "scene x is broken", id="bad input"),
-        pytest.param(FailedError(r0=143), {0: (1.0, 143, "terminated")}, TerminatedError, "^$", id="told to end on another pod"),
-        pytest.param(FailedError(r0=1), {}, FailedProcessError, r"processes \[0\] failed", id="nobody spoke"),
+        pytest.param(
+            FailedError(r0=1),
+            {0: (1.0, 1, "Connection closed by peer")},
+            FailedProcessError,
+            "process 1 was killed by SIGKILL",
+            id="killed, and only its peer's end was seen",
+        ),
+        pytest.param(
+            FailedError(r0=2),
+            {0: (1.0, 2, "scene x is broken"), 1: (2.0, 143, "terminated")},
+            BadInputError,
+            "scene x is broken",
+            id="bad input",
+        ),
+        pytest.param(
+            FailedError(r0=143),
+            {0: (1.0, 143, "terminated"), 1: (2.0, 143, "terminated")},
+            TerminatedError,
+            "^$",
+            id="told to end on another pod",
+        ),
+        pytest.param(
+            FailedError(r0=1),
+            {0: (1.0, 1, "OSError: disk full"), 1: (0.5, 0, "")},
+            FailedProcessError,
+            "process 0: OSError: disk full",
+            id="the other was done",
+        ),
+        pytest.param(
+            FailedError(r0=1, r1=1), {}, FailedProcessError, "ended with exit code 1 and left no words", id="nobody spoke"
+        ),
     ],
 )
 def test_the_cause_of_a_failure(
@@ -66,4 +94,4 @@ def test_the_cause_of_a_failure(
     for rank, (at, code, error) in words.items():
         (tmp_path / f"{rank}.json").write_text(json.dumps({"at": at, "code": code, "error": error}))
     with pytest.raises(expected, match=message):
-        raise cause(failed, tmp_path)
+        raise cause(failed, tmp_path, range(2))
