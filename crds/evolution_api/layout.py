@@ -84,6 +84,7 @@ def checkpoint_prefix(round_: int) -> str:
 
 
 RUN_KEY = "run.json"
+"""The run and its spec as it began (a StageInput): what lies in storage says by itself where it came from."""
 SCENE_PLAN_KEY = f"{stage_prefix(0, 'prepare')}/scenes.json"
 SCENES_PREFIX = f"{stage_prefix(0, 'prepare')}/scenes"
 """Where scenes lie that the run makes itself (`scenes.procedural`)."""

@@ -1,7 +1,7 @@
 """Stage program `prepare` of round 0: which scenes the run has, which are held out, and what is asked of those in every round.
 
 Reads: the scenes at `scenes.uri`, or nothing (`scenes.procedural`: it makes the rooms, below the run's own prefix).
-Writes: the ScenePlan, the held-out questions and, last, the manifest. A scene that cannot be used is skipped, with its reason in
+Writes: run.json, the ScenePlan, the held-out questions and, last, the manifest. A scene that cannot be used is skipped, with its reason in
 the plan. Counts: train, heldout, skipped, benchmark (scenes trained on that a benchmark validates with) and `heldout.<kind>`
 (held-out questions).
 
@@ -13,7 +13,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from evolution_api.jobs import StageInput
-from evolution_api.layout import HELDOUT_KEY, SCENE_PLAN_KEY, SCENES_PREFIX, manifest_key
+from evolution_api.layout import HELDOUT_KEY, RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX, manifest_key
 from evolution_api.question import Question
 from evolution_api.results import StageSummary
 from evolution_api.run import Procedural
@@ -78,7 +78,11 @@ def main(job: StageInput) -> StageSummary:
         "benchmark": len(split.benchmarks),
         **Counter(f"heldout.{q.kind}" for q in questions),
     }
-    files = {SCENE_PLAN_KEY: plan.model_dump_json(indent=1).encode(), HELDOUT_KEY: to_parquet(questions, Question)}
+    files = {
+        RUN_KEY: job.model_copy(update={"attempt": 1}).model_dump_json(by_alias=True, exclude_none=True, indent=1).encode(),
+        SCENE_PLAN_KEY: plan.model_dump_json(indent=1).encode(),
+        HELDOUT_KEY: to_parquet(questions, Question),
+    }
     return summary_of(commit(store, job, files, counts=counts))
 
 

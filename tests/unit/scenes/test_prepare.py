@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evolution_api.jobs import StageInput
-from evolution_api.layout import HELDOUT_KEY, SCENE_PLAN_KEY, SCENES_PREFIX
+from evolution_api.layout import HELDOUT_KEY, RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX
 from evolution_api.question import Question
 from evolution_api.run import Difficulty, EvolutionRunSpec, Procedural
 from evolution_api.scene import ScenePlan
@@ -104,6 +104,7 @@ def test_the_stage_makes_rooms_a_plan_and_heldout_questions(tmp_path: Path) -> N
     assert {q.kind for q in questions} <= set(KINDS)
     assert sum(n for k, n in summary.counts.items() if k.startswith("heldout.")) == len(questions) > 0
     assert {len(SceneLibrary(plan.root_uri).scene(i).frames) for i in plan.train} == {3}
+    assert StageInput.model_validate_json(run_store(stage).read(RUN_KEY)) == stage
 
 
 def test_the_stage_is_done_once_and_writes_the_same_bytes_wherever_it_runs(tmp_path: Path) -> None:
