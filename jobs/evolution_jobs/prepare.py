@@ -1,9 +1,9 @@
 """Stage program `prepare` of round 0: which scenes the run has, which are held out, and what is asked of those in every round.
 
 Reads: the scenes at `scenes.uri`, or nothing (`scenes.procedural`: it makes the rooms, below the run's own prefix).
-Writes: run.json, the ScenePlan, the held-out questions and, last, the manifest. A scene that cannot be used is skipped, with its reason in
-the plan. Counts: train, heldout, skipped, benchmark (scenes trained on that a benchmark validates with) and `heldout.<kind>`
-(held-out questions).
+Writes: run.json, the ScenePlan, the held-out questions and, last, the manifest. A scene that cannot be used is skipped, with its
+reason in the plan. Counts: train, heldout, skipped, benchmark (scenes trained on that a benchmark validates with) and
+`heldout.<kind>` (held-out questions).
 
     EVOLUTION_INPUT='{...}' python -m evolution_jobs.prepare
 """
