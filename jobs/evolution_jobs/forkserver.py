@@ -49,7 +49,6 @@ STEPS = (
     Step(
         (
             "numpy.random",
-            "pyarrow.dataset",
             "pandas",  # pyarrow looks for it as soon as it makes a list of a column
             "pyarrow.pandas_compat",
             "PIL.JpegImagePlugin",
