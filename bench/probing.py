@@ -21,7 +21,7 @@ from PIL.Image import Image
 from training import QUESTIONS_PER_SCENE, scene_of
 
 from evolution_jobs.model import tiny
-from evolution_jobs.model.prompts import answer_text, prompt_text
+from evolution_jobs.model.prompts import answer_text, messages, prompt_text
 from evolution_jobs.model.solver import Solver
 
 GOAL_RATIO = 8.0
@@ -64,9 +64,8 @@ def packed(solver: Solver, frames: list[Image], pairs: list[tuple[str, str]]) ->
 def one_by_one(solver: Solver, frames: list[Image], pairs: list[tuple[str, str]]) -> list[float]:
     confidences = []
     for prompt, answer in pairs:
-        content = [{"type": "image"}] * len(frames) + [{"type": "text", "text": prompt}]
-        messages = [{"role": "user", "content": content}]
-        text = solver.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        chat = messages(len(frames), prompt)
+        text = solver.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         inputs = solver.processor(text=[text + answer], images=frames, return_tensors="pt")
         length = len(solver.tokenizer(answer, add_special_tokens=False).input_ids)
         logits = solver.model(**inputs).logits[0, -length - 1 : -1]  # (answer tokens, V)

@@ -114,15 +114,15 @@ def one_by_one(base: Path, options: argparse.Namespace) -> dict[str, Any]:
     from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLForConditionalGeneration
     from trl import SFTConfig, SFTTrainer
 
-    from evolution_jobs.model.prompts import answer_text, prompt_text
+    from evolution_jobs.model.prompts import answer_text, messages, prompt_text
 
-    message = List({"role": Value("string"), "content": Value("string")})
+    message = List({"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})})
     features = Features({"images": List(ImageColumn()), "prompt": message, "completion": message})
     rows = [
         {
             "images": images,
-            "prompt": [{"role": "user", "content": prompt_text(question, "text")}],
-            "completion": [{"role": "assistant", "content": answer_text(question, "text")}],
+            "prompt": messages(len(images), prompt_text(question, "text")),
+            "completion": [{"role": "assistant", "content": [{"type": "text", "text": answer_text(question, "text")}]}],
         }
         for images, questions in scenes(options.steps * options.scenes_per_step)
         for question in questions

@@ -165,17 +165,22 @@ class ModelCall(Resource):
     """Sampling temperature of the proposals; the second look always uses 0."""
     second_look: bool = True
     """Ask the model again with frames, question and answer, and drop what it calls guessable or contradicted."""
+    token_budget: int | None = Field(default=None, ge=1)
+    """Most tokens (in and out) that one shard may use in a round; None means no limit."""
+
+
+class RemoteCall(ModelCall):
+    """Settings of a model that proposes over the network."""
+
     concurrency: int = Field(default=8, ge=1, le=256)
     """Requests under way at once per shard."""
     timeout_seconds: float = Field(default=120, gt=0, le=3600)
     """Time limit of one request."""
     retries: int = Field(default=3, ge=0, le=10)
     """Further tries of a request that failed for a passing reason."""
-    token_budget: int | None = Field(default=None, ge=1)
-    """Most tokens (in and out) that one shard may use in a round; None means no limit."""
 
 
-class Endpoint(ModelCall):
+class Endpoint(RemoteCall):
     url: str = Field(pattern=r"^https?://.+", max_length=1024)
     """Base URL of an OpenAI-compatible server, up to and with /v1."""
     model: str = Field(min_length=1, max_length=256)
@@ -189,7 +194,7 @@ class Inline(ModelCall):
     """The proposer's weights; None means model.uri, as in the paper."""
 
 
-class Serving(ModelCall):
+class Serving(RemoteCall):
     uri: str | None = Field(default=None, pattern=r"^(hf|s3|file)://.+", max_length=1024)
     """The proposer's weights; None means model.uri, as in the paper."""
     replicas: int = Field(default=1, ge=1, le=64)
@@ -484,6 +489,18 @@ class EvolutionRunSpec(Ruled):
             lambda s: s.difficulty.signal == "probe" or len(set(s.training.select)) == len(LABELS),
             "training.select cannot leave labels out with difficulty.signal training: the labels are only known after that "
             "training; use signal: probe, or select all labels",
+        ),
+        Rule(
+            "!has(self.scenes.procedural) || self.scenes.procedural.rooms > self.evaluation.heldout.scenes",
+            lambda s: s.scenes.procedural is None or s.scenes.procedural.rooms > s.evaluation.heldout.scenes,
+            "scenes.procedural.rooms must be above evaluation.heldout.scenes, which are among them, or no room is left to train "
+            "on; raise the former",
+        ),
+        Rule(
+            "!has(self.scenes.limit) || self.scenes.limit > self.evaluation.heldout.scenes",
+            lambda s: s.scenes.limit is None or s.scenes.limit > s.evaluation.heldout.scenes,
+            "scenes.limit must be above evaluation.heldout.scenes, which are among them, or no scene is left to train on; "
+            "raise the former",
         ),
     )
 

@@ -238,6 +238,36 @@ def test_a_failed_run_says_why_and_is_resumed_once_it_is_mended(smoke: Path, tmp
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for a run's scenes and questions, not for its checkpoints."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_fails_the_run_by_name_and_room_lets_it_go_on(smoke: Path, small_disk: Path, undisturbed: Path) -> None:
+    workdir = small_disk / "w"
+    failed = subprocess.run(
+        evolution("run", smoke, "--workdir", workdir), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert "No space left on device" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    subprocess.run(["mount", "-o", "remount,size=1g", str(small_disk)], check=True)
+    resumed = subprocess.run(
+        evolution("resume", "smoke", "--workdir", workdir), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert_same(workdir, undisturbed)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_left_running(tmp_path: Path) -> Iterator[None]:
     yield
@@ -245,6 +275,6 @@ def _nothing_is_left_running(tmp_path: Path) -> Iterator[None]:
         loop = BEGUN.pop()
         loop.kill()
         loop.wait()
-    for pid in marked(tmp_path) | marked(tmp_path / "w"):
+    for pid in marked(tmp_path) | marked(tmp_path / "w") | marked(tmp_path / "disk" / "w"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

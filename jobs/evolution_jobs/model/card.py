@@ -59,11 +59,12 @@ good for nothing outside rooms drawn by this project.
 ## What it was trained on
 
 First its vision tower alone, for {looking_steps:,} steps: what each visual token shows of the furniture, and how far
-away it is, as the renderer knows it. Then all of it, on {rooms:,} procedural rooms (each seen once) of {low} to {high}
-objects: what is in view ("{naming}" "bed, plant"), and about 13 questions a room of every kind that the project asks,
-answered with words (`model.choices: text`). {steps:,} steps of AdamW, {scenes} rooms a step, learning rate 1e-3 with a
-cosine to zero. {minutes:g} minutes on two cores shared with other work. {note}Every answer but
-the names is what the question's program returned in the sandbox. No picture, text or weight of anybody else is in it.
+away it is, as the renderer knows it; a token that shows a lamp is drawn towards the embedding of the word. Then, with
+that beside it, all of it on {rooms:,} procedural rooms (each seen once) of {low} to {high} objects: what is in view
+("{naming}" "bed, plant"), over all and frame by frame, and about 13 questions a room of every kind that the project
+asks, answered with words (`model.choices: text`). {steps:,} steps of AdamW, {scenes} rooms a step, learning rate 1e-3
+with a cosine to zero. {minutes:g} minutes on two cores. Every answer but the names is what the question's program
+returned in the sandbox. No picture, text or weight of anybody else is in it.
 
 ## What was left out, for the loop to teach
 

@@ -5,7 +5,7 @@ token. Pure text; called by everything that asks a solver.
 """
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from evolution_api.question import Proposal, Question
 
@@ -36,6 +36,12 @@ def prompt_text(question: Proposal, choices: Choices) -> str:
         return f"{BEFORE}\n{question.text}\n{AFTER_OTHER}"
     options = "\n".join(f"{_letter(i)}. {option}" for i, option in enumerate(question.options))
     return f"{BEFORE}\n{question.text}\nOptions:\n{options}\n{AFTER_CHOICE}"
+
+
+def messages(images: int, prompt: str) -> list[dict[str, Any]]:
+    """The chat of a user who shows so many images, each under its number, for questions name frames by number."""
+    frames = (part for n in range(1, images + 1) for part in ({"type": "text", "text": f"Frame {n}:"}, {"type": "image"}))
+    return [{"role": "user", "content": [*frames, {"type": "text", "text": prompt}]}]
 
 
 def answer_text(question: Question, choices: Choices) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from evolution_jobs.model import packing
 from evolution_jobs.model.packing import Pack, Prefix
+from evolution_jobs.model.prompts import messages
 from evolution_jobs.program import BadInputError
 
 PLACE_OF_THE_PROMPT = "%PROMPT%"
@@ -87,11 +88,6 @@ class Solver:
         means = torch.stack([tokens[:-1].mean() for tokens in self.log_probabilities(*packs)])
         return [float(p) for p in means.exp().clamp(max=1.0)]
 
-    def loss_sum(self, *packs: Pack, through: nn.Module | None = None) -> tuple[Tensor, int]:
-        """Summed negative log-likelihood (nats) of all answer tokens, end tokens included, and how many they are."""
-        per_token = torch.cat(self.log_probabilities(*packs, through=through))
-        return -per_token.sum(), len(per_token)
-
     @torch.inference_mode()
     def answer(self, images: Sequence[Image], prompts: Sequence[str], max_new_tokens: int = 16) -> list[str]:
         """Greedy replies to all questions at once.
@@ -161,10 +157,8 @@ class Solver:
         The cut follows the last image's closing token: tokenizers never merge across a special token, so both sides may be
         tokenized alone.
         """
-        content = [{"type": "image"}] * images + [{"type": "text", "text": PLACE_OF_THE_PROMPT}]
-        text = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
+        chat = messages(images, PLACE_OF_THE_PROMPT)
+        text = self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         head, tail = text.split(PLACE_OF_THE_PROMPT)
         return head, tail
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from PIL.Image import Image
 
-from evolution_api.run import ModelCall
+from evolution_api.run import RemoteCall
 from evolution_jobs.program import BadInputError, log
 from evolution_jobs.proposers.speaker import CHARACTERS_PER_TOKEN, CallFailedError, Prompt, Reply, Usage
 
@@ -46,7 +46,7 @@ class _PassingError(Exception):
 
 
 class EndpointModel:
-    def __init__(self, url: str, model: str, settings: ModelCall, *, api_key: str | None) -> None:
+    def __init__(self, url: str, model: str, settings: RemoteCall, *, api_key: str | None) -> None:
         """`url` goes up to and with /v1. Raises BadInputError for one that is none."""
         try:
             self.url = str(httpx.URL(url)).rstrip("/")

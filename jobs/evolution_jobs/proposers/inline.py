@@ -7,6 +7,7 @@ asks for. Nothing forces its replies into the schema: the prompt asks for it, an
 from pathlib import Path
 from typing import Any
 
+from evolution_jobs.model.prompts import messages
 from evolution_jobs.program import BadInputError
 from evolution_jobs.proposers.speaker import Prompt, Reply, Usage
 
@@ -43,7 +44,7 @@ class InlineModel:
         """Blocks while the model writes: there is only one."""
         self.usage.calls += 1
         inputs = self.processor.apply_chat_template(
-            [{"role": "user", "content": content_of(prompt)}],
+            chat_of(prompt),
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -61,10 +62,11 @@ class InlineModel:
         return reply
 
 
-def content_of(prompt: Prompt) -> list[dict[str, Any]]:
-    """The user message: each frame under its number, then the text."""
-    parts: list[dict[str, Any]] = []
-    for number, image in enumerate(prompt.images, start=1):
-        parts.append({"type": "text", "text": f"Frame {number}:"})
-        parts.append({"type": "image", "image": image})
-    return [*parts, {"type": "text", "text": prompt.text}]
+def chat_of(prompt: Prompt) -> list[dict[str, Any]]:
+    """The chat with its images in place, for a processor that takes them there."""
+    chat = messages(len(prompt.images), prompt.text)
+    images = iter(prompt.images)
+    for part in chat[0]["content"]:
+        if part["type"] == "image":
+            part["image"] = next(images)
+    return chat

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from evolution_jobs.model import packing
+from evolution_jobs.model.prompts import messages
 from evolution_jobs.model.solver import Solver
 
 Frames = Callable[[int, int], list[Image.Image]]
@@ -22,10 +23,8 @@ ANSWERS = ["3", "yes", "1.5", "sofa"]
 
 def alone(solver: Solver, images: Sequence[Image.Image], prompt: str, answer: str) -> torch.Tensor:
     """Log-probabilities of the answer's tokens and its end token, by the stock processor and the stock forward pass."""
-    content = [{"type": "image"}] * len(images) + [{"type": "text", "text": prompt}]
-    text = solver.processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
+    chat = messages(len(images), prompt)
+    text = solver.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     inputs = solver.processor(text=[text + answer + "<|im_end|>"], images=list(images), return_tensors="pt")
     targets = [*solver.tokenizer(answer).input_ids, solver.end_id]
     logits = solver.model(**inputs).logits[0, -len(targets) - 1 : -1].float()
@@ -48,7 +47,8 @@ def test_packed_confidences_equal_those_of_one_pass_per_question(solver: Solver,
 
 def test_packed_loss_and_gradients_equal_those_of_one_pass_per_question(solver: Solver, frames: Frames) -> None:
     images = frames(1, 3)
-    loss, tokens = solver.loss_sum(solver.pack(images, PROMPTS, ANSWERS))
+    per_token = torch.cat(solver.log_probabilities(solver.pack(images, PROMPTS, ANSWERS)))
+    loss = -per_token.sum()
     loss.backward()  # type: ignore[no-untyped-call]
     packed = {name: p.grad.clone() for name, p in solver.model.named_parameters() if p.grad is not None}
     solver.model.zero_grad()
@@ -57,7 +57,7 @@ def test_packed_loss_and_gradients_equal_those_of_one_pass_per_question(solver: 
     total.backward()  # type: ignore[no-untyped-call]
     one_by_one = {name: p.grad.clone() for name, p in solver.model.named_parameters() if p.grad is not None}
     solver.model.zero_grad()
-    assert tokens == 2 + 2 + 4 + 2
+    assert len(per_token) == 2 + 2 + 4 + 2
     assert float(loss.detach()) == pytest.approx(float(total.detach()), rel=1e-5)
     assert packed.keys() == one_by_one.keys()
     for name, gradient in packed.items():
@@ -74,10 +74,8 @@ def test_answers_equal_stock_generation_question_by_question(solver: Solver, fra
     images = frames(4, 3)
     expected = []
     for prompt in PROMPTS:
-        content = [{"type": "image"}] * len(images) + [{"type": "text", "text": prompt}]
-        text = solver.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
+        chat = messages(len(images), prompt)
+        text = solver.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         inputs = solver.processor(text=[text], images=images, return_tensors="pt")
         out = solver.model.generate(**inputs, max_new_tokens=6, do_sample=False)
         expected.append(solver.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip())

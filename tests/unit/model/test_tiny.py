@@ -1,13 +1,14 @@
 """The tiny model opens as any Qwen3-VL does, and its tokenizer knows every word that is asked."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from evolution_api.kinds import KINDS
 from evolution_jobs.model import tiny
-from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, NAMING, ask, lesson, names
+from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, ask, lesson, names, namings
 from evolution_jobs.model.prompts import prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.blind import TYPICAL_CM
@@ -69,29 +70,37 @@ def test_every_kind_asks_in_words_that_the_tokenizer_knows(solver: Solver) -> No
     assert asked == set(KINDS)
 
 
-def test_pretraining_never_shows_or_names_what_is_left_out() -> None:
+def test_pretraining_never_names_what_is_left_out() -> None:
     sandbox = Sandbox()
     for number in range(6):
-        made = lesson(number, 0, sandbox)
-        assert {o.label for o in made.scene.objects} <= set(FURNITURE)
-        assert {label for q in made.questions for label in q.labels} <= set(FURNITURE)
-        assert len(made.questions) >= 5
+        asked = lesson(number, 0, sandbox).asked
+        said = " ".join(f"{prompt} {answer}" for prompt, answer, _ in asked)
+        assert not [label for label in LEFT_OUT_FURNITURE if re.search(rf"\b{label}\b", said)]
+        assert len(asked) >= 8
     assert not set(FURNITURE) & set(LEFT_OUT_FURNITURE)
     assert len(LEFT_OUT_FURNITURE) * 2 >= len(CATEGORIES) - 1
 
 
-def test_naming_names_what_is_in_view_in_known_words(solver: Solver) -> None:
-    made = lesson(0, 0, Sandbox())
-    answer = names(made.scene)
-    assert set(answer.split(", ")) <= {o.label for o in made.scene.objects}
-    assert solver.tokenizer.unk_token_id not in solver.tokenizer(f"{NAMING} {answer}").input_ids
+def test_namings_name_what_is_in_view_in_known_words(solver: Solver) -> None:
+    scene, _ = make_scene(3, furniture=FURNITURE)
+    (_, all_in_view), *single = namings(scene, 0)
+    assert set(all_in_view.split(", ")) <= {o.label for o in scene.objects}
+    assert len(single) == 2
+    for prompt, answer in namings(scene, 0):
+        assert answer == "none" or set(answer.split(", ")) <= set(all_in_view.split(", "))
+        assert solver.tokenizer.unk_token_id not in solver.tokenizer(f"{prompt} {answer}").input_ids
+
+
+def test_a_frame_without_furniture_shows_none() -> None:
+    scene, _ = make_scene(3, furniture=FURNITURE)
+    assert names(scene, [f.model_copy(update={"visible": ()}) for f in scene.frames]) == "none"
 
 
 def test_lessons_are_a_function_of_number_and_seed() -> None:
     sandbox = Sandbox()
     one, same, other = (lesson(3, seed, sandbox) for seed in (0, 0, 1))
-    assert one.questions == same.questions
-    assert one.scene != other.scene
+    assert one.asked == same.asked
+    assert one.asked != other.asked
 
 
 def test_yes_is_asked_for_as_often_as_no() -> None:
