@@ -57,6 +57,8 @@ class KindMetrics(Record):
     """The same questions answered by the blind prior."""
     seeing: Estimate
     """score - elsewhere, paired by question."""
+    gain: Estimate | None = None
+    """seeing - seeing of the base model, paired by question; None for the base model itself."""
 
 
 class EvaluationMetrics(Record):

@@ -90,11 +90,6 @@ def procedural_scenes(job: StageInput, spec: Procedural) -> Split:
     """Make the run's rooms; held-out ones come from seeds that no training room has."""
     scenes, heldout = job.spec.scenes, job.spec.evaluation.heldout.scenes
     rooms = min(spec.rooms, scenes.limit or spec.rooms)
-    if rooms <= heldout:
-        raise BadInputError(
-            f"scenes.procedural.rooms {spec.rooms} (scenes.limit {scenes.limit}) leaves no room to train on when "
-            f"evaluation.heldout.scenes {heldout} are kept; raise rooms, or lower heldout.scenes"
-        )
     root_uri = f"{job.spec.storage.uri.rstrip('/')}/{job.prefix}/{SCENES_PREFIX}"
     frames = scenes.frames_per_scene * (COVERAGE_POOL if scenes.frame_sampling == "coverage" else 1)
     try:

@@ -194,6 +194,8 @@ def test_a_second_run_does_nothing_and_the_bytes_are_the_same_when_it_must(job: 
 
 
 def test_later_rounds_score_their_own_checkpoint_and_drop_what_is_not_kept(job: Any, workplace: Path, tmp_path: Path) -> None:
+    program.main(job("u-rounds"))
+    _, base = results_of(job("u-rounds"))
     for round_ in (1, 2):
         of = job("u-rounds", round_, keep_checkpoints=1)
         folder = tmp_path / str(round_)
@@ -204,10 +206,17 @@ def test_later_rounds_score_their_own_checkpoint_and_drop_what_is_not_kept(job: 
         program.main(of)
         _, metrics = results_of(of)
         assert metrics.checkpoint == checkpoint_prefix(round_)
+        assert metrics.macro.gain is not None
+        assert metrics.macro.gain.mean == pytest.approx(metrics.macro.seeing.mean - base.macro.seeing.mean)
     store = run_store(of)
     assert store.exists(f"{checkpoint_prefix(2)}/model.safetensors")
     assert store.exists(f"{stage_prefix(2, 'train')}/state/optimizer")
     assert not store.exists(f"{stage_prefix(1, 'train')}/state/optimizer")
+
+
+def test_a_later_round_whose_base_was_never_scored_is_refused_by_name(job: Any) -> None:
+    with pytest.raises(BadInputError, match=r"rounds/0000/evaluate/manifest\.json is missing"):
+        program.main(job("u-no-base", 1))
 
 
 def test_without_a_held_out_question_there_is_nothing_to_score(job: Any) -> None:

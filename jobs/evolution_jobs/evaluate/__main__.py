@@ -10,7 +10,7 @@ Writes  rounds/000t/evaluate/answers.parquet  Answered rows, in the order of the
 Exact match for choices, counts and yes/no, mean relative accuracy for numbers. Every question is also answered before
 another held-out scene's frames and by the blind prior: what rises without the seeing score is format or prior.
 Counts: questions, questions.<kind>, missing.<kind> (asked for but not to be had of the held-out scenes). Measures:
-score, seeing, elsewhere and blind, each with _low and _high, the 95 % interval. At its end checkpoints past
+score, seeing, elsewhere, blind and, from round 1, gain (seeing above the base model's), each with _low and _high, the 95 % interval. At its end checkpoints past
 `storage.keepCheckpoints` are dropped.
 """
 
@@ -21,9 +21,9 @@ from evolution_jobs.evaluate.metrics import counts_of, measure, measures_of
 from evolution_jobs.evaluate.retention import prune
 from evolution_jobs.prepared import read_heldout, read_plan
 from evolution_jobs.program import BadInputError, log, run
-from evolution_jobs.storage.manifests import commit, committed, summary_of
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import to_parquet
+from evolution_jobs.storage.manifests import commit, committed, read_file, summary_of
+from evolution_jobs.storage.store import Store, run_store
+from evolution_jobs.storage.tables import from_parquet, to_parquet
 
 
 def main(job: StageInput) -> StageSummary:
@@ -42,7 +42,8 @@ def main(job: StageInput) -> StageSummary:
 
         solver = load_solver(job)
         rows = answer_all(solver, SceneLibrary(plan.root_uri, job.spec.storage.endpoint), job.spec, questions, plan.heldout)
-        metrics = measure(rows, checkpoint=job.solver_key or job.spec.model.uri, seed=job.spec.seed)
+        base = _base_answers(store, job) if job.round else []
+        metrics = measure(rows, checkpoint=job.solver_key or job.spec.model.uri, seed=job.spec.seed, base=base)
         prefix = stage_prefix(job.round, "evaluate")
         manifest = commit(
             store,
@@ -58,6 +59,16 @@ def main(job: StageInput) -> StageSummary:
         log.info("round %d is evaluated already; nothing to do", job.round)
     prune(store, job)
     return summary_of(manifest)
+
+
+def _base_answers(store: Store, job: StageInput) -> list[Answered]:
+    """How the base model answered the same questions; raises BadInputError where that is not in storage."""
+    made = committed(store, job.uid, manifest_key(0, "evaluate"))
+    if made is None:
+        raise BadInputError(
+            f"{manifest_key(0, 'evaluate')} is missing, so this round has nothing to be compared with; restore it, or start the run anew"
+        )
+    return from_parquet(read_file(store, made, f"{stage_prefix(0, 'evaluate')}/answers.parquet"), Answered)
 
 
 if __name__ == "__main__":

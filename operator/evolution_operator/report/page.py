@@ -69,8 +69,6 @@ def _headline(data: RunData) -> dict[str, Any]:
     if evaluated:
         first, last = evaluated[0], evaluated[-1]
         headline |= {"first": first, "last": last}
-        if first.metrics and last.metrics and first is not last:
-            headline["seeing_clear"] = last.metrics.macro.seeing.low > first.metrics.macro.seeing.high
     headline["seconds"] = sum(sum(r.seconds.values()) for r in data.run.status.rounds)
     return headline
 
@@ -82,8 +80,8 @@ def _kind_table(data: RunData) -> list[dict[str, Any]]:
     first, last = evaluated[0], evaluated[-1]
 
     def row(name: str, a: Any, b: Any) -> dict[str, Any]:
-        clear = "" if a is None else "up" if b.seeing.low > a.seeing.high else "down" if b.seeing.high < a.seeing.low else ""
-        return {"name": name, "first": a, "last": b, "gain": b.seeing.mean - a.seeing.mean if a else None, "clear": clear}
+        clear = "" if b.gain is None else "up" if b.gain.low > 0 else "down" if b.gain.high < 0 else ""
+        return {"name": name, "first": a, "last": b, "clear": clear}
 
     rows = [row(kind, first.kinds.get(kind), metrics) for kind, metrics in sorted(last.kinds.items())]
     return [*rows, row("macro average", first.macro, last.macro)]

@@ -130,6 +130,16 @@ REFUSED = {
         "spec: training.select cannot leave labels out with difficulty.signal training: the labels are only known after that "
         "training; use signal: probe, or select all labels",
     ),
+    "no room to train on": (
+        document(scenes={"procedural": {"rooms": 100}}, evaluation={"heldout": {"scenes": 100}}),
+        "spec: scenes.procedural.rooms must be above evaluation.heldout.scenes, which are among them, or no room is left to "
+        "train on; raise the former",
+    ),
+    "no scene to train on": (
+        document(scenes={"uri": "file:///s", "limit": 100}, evaluation={"heldout": {"scenes": 100}}),
+        "spec: scenes.limit must be above evaluation.heldout.scenes, which are among them, or no scene is left to train on; "
+        "raise the former",
+    ),
     "no mapping at all": ([], "the document = []: is no mapping; write its fields below it"),
 }
 

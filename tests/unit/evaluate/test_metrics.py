@@ -60,6 +60,23 @@ def test_seeing_is_paired_so_that_what_both_share_is_no_uncertainty() -> None:
     assert (metrics.seeing.low, metrics.seeing.high) == (pytest.approx(0.1), pytest.approx(0.1))
 
 
+def test_the_gain_is_paired_with_the_base_model_question_by_question() -> None:
+    """Every question gained 0.2 of seeing, however hard it was: the interval of the gain has no width, that of seeing has."""
+    base = [row("object_existence", f"s{i}", 0.1 + 0.05 * i, 0.1, 0) for i in range(10)]
+    rows = [row("object_existence", f"s{i}", 0.3 + 0.05 * i, 0.1, 0) for i in range(10)]
+    macro = measure(rows, "1", seed=0, base=base[::-1]).macro
+    assert macro.seeing.high - macro.seeing.low > 0.1
+    assert macro.gain is not None
+    assert (macro.gain.low, macro.gain.mean, macro.gain.high) == tuple(pytest.approx(0.2) for _ in range(3))
+    assert measures_of(measure(rows, "1", seed=0, base=base))["gain_low"] == pytest.approx(0.2)
+
+
+def test_the_base_model_itself_has_no_gain() -> None:
+    metrics = measure(ROWS, "base", seed=0)
+    assert metrics.macro.gain is None
+    assert "gain" not in measures_of(metrics)
+
+
 def test_the_same_seed_gives_the_same_intervals() -> None:
     assert measure(ROWS, "base", seed=3) == measure(ROWS, "base", seed=3)
 

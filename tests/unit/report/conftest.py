@@ -46,7 +46,12 @@ def metrics(seeing: float) -> KindMetrics:
         return Estimate(mean=mean, low=mean - 0.02, high=mean + 0.02)
 
     return KindMetrics(
-        questions=100, score=estimate(0.4 + seeing), elsewhere=estimate(0.4), blind=estimate(0.38), seeing=estimate(seeing)
+        questions=100,
+        score=estimate(0.4 + seeing),
+        elsewhere=estimate(0.4),
+        blind=estimate(0.38),
+        seeing=estimate(seeing),
+        gain=estimate(seeing) if seeing else None,
     )
 
 
