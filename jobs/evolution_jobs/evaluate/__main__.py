@@ -10,8 +10,8 @@ Writes  rounds/000t/evaluate/answers.parquet  Answered rows, in the order of the
 Exact match for choices, counts and yes/no, mean relative accuracy for numbers. Every question is also answered before
 another held-out scene's frames and by the blind prior: what rises without the seeing score is format or prior.
 Counts: questions, questions.<kind>, missing.<kind> (asked for but not to be had of the held-out scenes). Measures:
-score, seeing, elsewhere, blind and, from round 1, gain (seeing above the base model's), each with _low and _high, the 95 % interval. At its end checkpoints past
-`storage.keepCheckpoints` are dropped.
+score, seeing, elsewhere, blind and, from round 1, gain (seeing above the base model's), each with _low and _high, the 95 %
+interval. At its end checkpoints past `storage.keepCheckpoints` are dropped.
 """
 
 from evolution_api.jobs import StageInput
@@ -66,7 +66,8 @@ def _base_answers(store: Store, job: StageInput) -> list[Answered]:
     made = committed(store, job.uid, manifest_key(0, "evaluate"))
     if made is None:
         raise BadInputError(
-            f"{manifest_key(0, 'evaluate')} is missing, so this round has nothing to be compared with; restore it, or start the run anew"
+            f"{manifest_key(0, 'evaluate')} is missing, so this round has nothing to be compared with; restore it, or start "
+            "the run anew"
         )
     return from_parquet(read_file(store, made, f"{stage_prefix(0, 'evaluate')}/answers.parquet"), Answered)
 

@@ -2,9 +2,9 @@
 `evaluate`.
 
 Four figures each: the score, the score with another scene's frames, the score of the blind prior, and seeing = own
-minus elsewhere, paired by question; and beside the base model's answers a fifth, gain = seeing minus the base model's, paired too: the
-same questions and the same resamples, so that what both find hard does not widen its interval. The macro average is the unweighted mean over kinds, so that a kind with many
-questions counts no more than others.
+minus elsewhere, paired by question; and beside the base model's answers a fifth, gain = seeing minus the base model's,
+paired too: the same questions and the same resamples, so that what both find hard does not widen its interval. The macro
+average is the unweighted mean over kinds, so that a kind with many questions counts no more than others.
 """
 
 from collections import Counter

@@ -41,7 +41,7 @@ ROOMS = 120
 FIRST_ROOM = PRETRAINING_SEED - 2**32
 """Neither a run's rooms nor pre-training's: those end below, these begin above."""
 TRAINING_FILE = "pretraining.json"
-"""What `pretrain` leaves for the card: steps of both parts, scenes a step, rooms, minutes, seed, a note on how it went."""
+"""What `pretrain` leaves for the card: steps of both parts, scenes a step, rooms, minutes and seed."""
 
 TEXT = """\
 ---
@@ -72,8 +72,8 @@ returned in the sandbox. No picture, text or weight of anybody else is in it.
 - colours: {left_colours}
 - room styles: {left_styles}
 
-Their words are in the tokenizer, but no question and no answer of pre-training used one. The formats of all kinds are
-known to it.
+Their words are in the tokenizer, but no question and no answer of pre-training used one; at its end the embeddings of
+these words were drawn anew around the mean of the furniture that it knows. The formats of all kinds are known to it.
 
 ## Scores
 

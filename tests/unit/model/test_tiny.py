@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from evolution_api.kinds import KINDS
 from evolution_jobs.model import tiny
 from evolution_jobs.model.curriculum import FURNITURE, LEFT_OUT_FURNITURE, ask, lesson, names, namings
+from evolution_jobs.model.pretrain import level_unspoken
 from evolution_jobs.model.prompts import prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.questions.blind import TYPICAL_CM
@@ -32,6 +34,21 @@ def test_weights_are_a_function_of_the_seed(solver: Solver) -> None:
     first = {n: p for n, p in one.named_parameters() if p.ndim > 1}
     assert all((dict(same.named_parameters())[n] == p).all() for n, p in first.items())
     assert not all((dict(other.named_parameters())[n] == p).all() for n, p in first.items())
+
+
+def test_words_that_no_question_used_end_among_the_spoken_furniture(tiny_folder: Path) -> None:
+    solver = Solver.load(tiny_folder, "float32", "cpu")
+    table = solver.model.get_input_embeddings().weight
+    bathtub, bed, desk, lamp = (solver.tokenizer(word).input_ids[0] for word in ("bathtub", "bed", "desk", "lamp"))
+    with torch.no_grad():
+        table[[bathtub, desk]] -= 3.0  # as pre-training pushes them
+    before = table.detach().clone()
+    level_unspoken(solver, seed=0)
+    spoken = sorted({t for label in FURNITURE for t in solver.tokenizer(label).input_ids})
+    spread = (table[spoken] - table[spoken].mean(0)).norm(dim=1).max()
+    assert all((table[word] - table[spoken].mean(0)).norm() < spread for word in (bathtub, desk))
+    assert (table[bathtub] != table[desk]).any()
+    assert (table[[bed, lamp]] == before[[bed, lamp]]).all()
 
 
 @pytest.mark.parametrize(
