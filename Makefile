@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test quickstart real-rooms smoke test check crds verify lock bench clean
+.PHONY: help setup setup-test quickstart real-rooms smoke test cluster-up cluster-down check crds verify lock bench clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,13 @@ smoke: setup ## The smallest run that goes through every stage twice
 	.venv/bin/evolution run examples/smoke.yaml
 
 test: setup-test check ## All tests that need neither a cluster nor a GPU
-	$(PYTHON) -m pytest -q tests/local
+	$(PYTHON) -m pytest -q tests/local tests/cluster
+
+cluster-up: setup-test ## Start a Kubernetes control plane on this machine, to try things on: no root, no nodes
+	@$(PYTHON) -m tests.cluster.harness up
+
+cluster-down: ## Stop it
+	@$(PYTHON) -m tests.cluster.harness down
 
 check: setup-test ## Lint, types, import contracts, unit tests
 	.venv/bin/ruff format --check .

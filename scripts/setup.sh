@@ -53,7 +53,7 @@ if [ "$(cat .venv/.ready 2>/dev/null)" != "$stamp" ]; then
   echo "$stamp" >.venv/.ready
 fi
 
-if [ "${1:-}" = test ] && ! command -v go >/dev/null && [ ! -e .venv/bin/go ]; then
-  echo "setup: bringing Go, which builds the S3 server of the tests"
+if [ "${1:-}" = test ] && [ ! -e .venv/bin/go ] && ! printf '%s\n' go1.25 "$(go env GOVERSION 2>/dev/null)" | sort -VC; then
+  echo "setup: bringing Go, which builds the S3 server and the control plane of the tests"
   "$uv" pip install -q --python .venv/bin/python --require-hashes -r tests/tools/go.lock
 fi

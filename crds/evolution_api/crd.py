@@ -5,8 +5,8 @@
 
 What comes out is a structural schema: references inlined, `None` left out instead of nullable, every default written
 out in full (the API server checks a rule against a default as it stands), every rule as CEL, every immutable field as
-a transition rule. Strings, lists and maps of the spec without an upper bound are refused here, since CEL's cost is
-estimated from them. It knows nothing about the operator.
+a transition rule. Strings, lists, maps and numbers of the spec without an upper bound are refused here: CEL's cost is
+estimated from the former, and there is a number that is too large for everyone who reads it. It knows nothing about the operator.
 """
 
 import argparse
@@ -35,6 +35,7 @@ COLUMNS = (
 )
 IMMUTABLE = "x-evolution-immutable"
 COPIED = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "format")
+UPPER_BOUNDS = {"string": "maxLength", "array": "maxItems", "object": "maxProperties", "integer": "maximum", "number": "maximum"}
 LIST_KEYS = {"conditions": "type", "rounds": "round"}
 """Lists of the status that are maps by one of their fields."""
 
@@ -180,9 +181,9 @@ def _without_defaults(schema: Schema) -> Schema:
 
 
 def _refuse_unbounded(schema: Schema, path: str) -> None:
-    bound = {"string": "maxLength", "array": "maxItems", "object": "maxProperties"}.get(schema["type"])
+    bound = UPPER_BOUNDS.get(schema["type"])
     unbounded = bound is not None and bound not in schema and "enum" not in schema and "properties" not in schema
-    assert not unbounded, f"{path} has no {bound}: give it one, or the cost of CEL rules has no bound"
+    assert not unbounded, f"{path} has no {bound}; give it one"
 
 
 def text() -> str:

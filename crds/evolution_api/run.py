@@ -4,8 +4,10 @@ Defaults are those of Ouroboros-Spatial (arXiv 2606.11719) where it has one. A r
 the class that owns them: a CEL expression for the API server and the same test in Python for files.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -41,8 +43,27 @@ class Ruled(Resource):
         return self
 
 
-Quantity = Annotated[str, Field(max_length=64)]
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LABEL_KEY = f"^({SUBDOMAIN}/)?{LABEL}$"
+"""Kubernetes' own patterns: whatever they refuse, the children of a run would be refused for."""
+
+ObjectName = Annotated[str, Field(pattern=f"^{SUBDOMAIN}$", max_length=253)]
+LabelValue = Annotated[str, Field(pattern=f"^({LABEL})?$", max_length=63)]
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([mkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$", max_length=64)]
 """A Kubernetes quantity: "4", 500m, 16Gi."""
+
+SUFFIXES: dict[str, Decimal] = {
+    "m": Decimal("0.001"),
+    **{prefix: Decimal(1000**power) for power, prefix in enumerate("kMGTPE", start=1)},
+    **{f"{prefix}i": Decimal(1024**power) for power, prefix in enumerate("KMGTPE", start=1)},
+}
+
+
+def amount(quantity: str) -> Decimal:
+    """The number that a quantity stands for."""
+    suffix = next((s for s in SUFFIXES if quantity.endswith(s)), "")
+    return Decimal(quantity.removesuffix(suffix)) * SUFFIXES.get(suffix, 1)
 
 
 class EnvVar(Ruled):
@@ -74,18 +95,32 @@ class ResourceAmounts(Ruled):
             "only cpu, memory and ephemeral-storage can be set here: accelerators follow from scheduling.accelerator and "
             "the number of processes; leave the others out",
         ),
+        Rule(
+            "self.requests.all(name, !(name in self.limits) || "
+            "quantity(self.requests[name]).compareTo(quantity(self.limits[name])) <= 0)",
+            lambda r: all(amount(r.requests[name]) <= amount(r.limits[name]) for name in {*r.requests} & {*r.limits}),
+            "resources.requests must not exceed resources.limits; lower the former",
+        ),
     )
 
 
-class Pod(Resource):
+class Pod(Ruled):
     """What a user may say about the pods of a stage; everything else is the operator's."""
 
-    image: str | None = Field(default=None, min_length=1, max_length=512)
+    image: str | None = Field(default=None, pattern=r"^\S+$", max_length=512)
     """Image of the stage's program; None means the one that the operator was installed with."""
     resources: ResourceAmounts = ResourceAmounts()
     """CPU and memory."""
     env: tuple[EnvVar, ...] = Field(default=(), max_length=64)
     """Further environment variables."""
+
+    rules = (
+        Rule(
+            "self.env.all(variable, self.env.exists_one(other, other.name == variable.name))",
+            lambda p: len({variable.name for variable in p.env}) == len(p.env),
+            "pod.env names a variable twice; name each once",
+        ),
+    )
 
 
 class Model(Resource):
@@ -137,7 +172,7 @@ class Scenes(Ruled):
     """Frames that the proposer and the solver see of a scene."""
     frame_sampling: Literal["uniform", "coverage"] = "uniform"
     """`uniform` takes frames evenly spaced in time; `coverage` takes those that together see most objects."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=1_000_000)
     """Use at most this many scenes; None means all."""
     allow_benchmark_scenes: bool = False
     """Train on scenes of a benchmark's validation set; the run, its report and its checkpoints then say so."""
@@ -165,7 +200,7 @@ class ModelCall(Resource):
     """Sampling temperature of the proposals; the second look always uses 0."""
     second_look: bool = True
     """Ask the model again with frames, question and answer, and drop what it calls guessable or contradicted."""
-    token_budget: int | None = Field(default=None, ge=1)
+    token_budget: int | None = Field(default=None, ge=1, le=1_000_000_000_000)
     """Most tokens (in and out) that one shard may use in a round; None means no limit."""
 
 
@@ -185,7 +220,7 @@ class Endpoint(RemoteCall):
     """Base URL of an OpenAI-compatible server, up to and with /v1."""
     model: str = Field(min_length=1, max_length=256)
     """Model name that the server knows."""
-    api_key_secret: str | None = Field(default=None, max_length=253)
+    api_key_secret: ObjectName | None = None
     """Secret whose key `apiKey` holds the token; None means no token."""
 
 
@@ -318,7 +353,7 @@ class Probe(Resource):
 class DeepSpeed(Resource):
     """How DeepSpeed splits and offloads what training holds in memory."""
 
-    zero_stage: Literal[0, 1, 2, 3] = 2
+    zero_stage: int = Field(default=2, ge=0, le=3)
     """What is split over the processes: nothing, optimiser state, gradients too, parameters too."""
     offload_optimizer: bool = False
     """Keep the optimiser state in host memory (stage 1 and above)."""
@@ -410,7 +445,7 @@ class Storage(Resource):
     """Where everything is kept: s3://bucket/prefix, or file:///folder."""
     endpoint: str | None = Field(default=None, pattern=r"^https?://.+", max_length=1024)
     """URL of an S3 server other than AWS; None means AWS."""
-    secret_name: str | None = Field(default=None, max_length=253)
+    secret_name: ObjectName | None = None
     """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; None means the pod's own identity."""
     on_delete: Literal["Retain", "Delete"] = "Retain"
     """What happens to the stored objects when the run is deleted."""
@@ -418,30 +453,51 @@ class Storage(Resource):
     """Keep only the newest n checkpoints, the best one and the optimiser state of the last; None keeps all."""
 
 
-class Toleration(Resource):
-    key: str | None = Field(default=None, max_length=317)
+class Toleration(Ruled):
+    key: str | None = Field(default=None, pattern=LABEL_KEY, max_length=317)
     """Taint key; None with operator Exists matches all."""
     operator: Literal["Equal", "Exists"] = "Equal"
     """Whether the taint's value must equal `value`, or the taint only has to exist."""
-    value: str | None = Field(default=None, max_length=63)
+    value: LabelValue | None = None
     """Taint value; None with operator Exists."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect that is tolerated; None means all."""
 
+    rules = (
+        Rule(
+            "has(self.key) || self.operator == 'Exists'",
+            lambda t: t.key is not None or t.operator == "Exists",
+            "a toleration without a key needs operator Exists, and then tolerates every taint; set key, or operator: Exists",
+        ),
+        Rule(
+            "!(has(self.value) && self.operator == 'Exists')",
+            lambda t: t.value is None or t.operator != "Exists",
+            "a toleration with operator Exists has no value, since any will do; leave value out, or use operator: Equal",
+        ),
+    )
 
-class Scheduling(Resource):
+
+class Scheduling(Ruled):
     """Where pods may run, and what they wait for."""
 
-    accelerator: str = Field(default="nvidia.com/gpu", pattern=r"^(none|[a-z0-9.-]+/[A-Za-z0-9._-]+)$", max_length=128)
+    accelerator: str = Field(default="nvidia.com/gpu", pattern=f"^(none|{SUBDOMAIN}/{LABEL})$", max_length=128)
     """Resource name of the accelerator that every pod with a model in it asks for; `none` runs on CPUs."""
-    queue_name: str | None = Field(default=None, max_length=63)
+    queue_name: str | None = Field(default=None, pattern=f"^{SUBDOMAIN}$", max_length=63)
     """Kueue LocalQueue."""
-    priority_class_name: str | None = Field(default=None, max_length=253)
+    priority_class_name: ObjectName | None = None
     """PriorityClass of every pod."""
-    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(default={}, max_length=32)
+    node_selector: dict[str, LabelValue] = Field(default={}, max_length=32)
     """Labels that a node must have."""
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
     """Taints that pods tolerate."""
+
+    rules = (
+        Rule(
+            f"self.nodeSelector.all(key, key.matches(r'{LABEL_KEY}'))",
+            lambda s: all(re.fullmatch(LABEL_KEY, key) for key in s.node_selector),
+            "scheduling.nodeSelector has a key that no label can have; labels are called such as zone or example.com/pool",
+        ),
+    )
 
 
 class Retry(Ruled):
@@ -453,7 +509,7 @@ class Retry(Ruled):
     """Wait before the first further attempt; doubled each time."""
     max_backoff_seconds: int = Field(default=600, ge=0, le=86_400)
     """Longest wait."""
-    stage_timeout_seconds: int | None = Field(default=None, ge=1)
+    stage_timeout_seconds: int | None = Field(default=None, ge=1, le=31_536_000)
     """Time limit of one attempt of a stage, the wait in a queue not counted; None means no limit."""
 
     rules = (
@@ -505,14 +561,14 @@ class EvolutionRunSpec(Ruled):
     )
 
 
-ConditionType = Literal["Progressing", "Suspended", "Succeeded", "Failed"]
+ConditionType = Literal["Progressing", "Suspended", "Succeeded", "Failed", "Reconciling", "Stalled"]
 
 
 class Condition(Resource):
     """One aspect of the run's state, as Kubernetes' conditions are."""
 
     type: ConditionType
-    """Progressing, Suspended, Succeeded or Failed."""
+    """Progressing, Suspended, Succeeded, Failed; and for kstatus, only while they are True, Reconciling or Stalled."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
     reason: str = Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)

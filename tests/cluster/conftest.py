@@ -1,0 +1,90 @@
+"""A Kubernetes API server for the tests in this folder: one of their own, or the one that EVOLUTION_TEST_KUBECONFIG names."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cluster.harness.api import Api, Object, Refused, address
+from tests.cluster.harness.control_plane import ControlPlane, running
+from tests.tools.daemon import eventually
+
+from evolution_api import crd as contract
+
+GIVEN = os.environ.get("EVOLUTION_TEST_KUBECONFIG")
+TEST_LIMIT_S = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The limit is a test's own: the first one would otherwise pay for building a control plane."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_LIMIT_S, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]) -> Iterator[ControlPlane]:
+    """A control plane of this machine's own; tests that stop and start its parts ask for it by this name."""
+    if GIVEN:
+        pytest.skip("this test stops and starts the API server, which a given cluster is not asked to bear")
+    with running(tmp_path_factory.mktemp("control-plane"), binary) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(request: pytest.FixtureRequest) -> Path:
+    if GIVEN:
+        return Path(GIVEN)
+    plane: ControlPlane = request.getfixturevalue("control_plane")
+    return plane.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def api(kubeconfig: Path, binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    client = Api(kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def namespace(api: Api) -> Iterator[str]:
+    """A namespace of the test's own; its objects go with it, some time after the test."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    api.create(made)
+    yield name
+    api.delete(address(made))
+
+
+@pytest.fixture(scope="session")
+def install(api: Api) -> Callable[[Object], None]:
+    """Applies a CustomResourceDefinition and returns when its objects can be listed."""
+
+    def installed(definition: Object) -> None:
+        api.apply(definition)
+        spec = definition["spec"]
+        version = next(v["name"] for v in spec["versions"] if v["storage"])
+
+        def served() -> bool:
+            conditions = api.get(address(definition)).get("status", {}).get("conditions") or []  # null at first
+            if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+                return False
+            try:
+                api.get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
+            except Refused:
+                return False
+            return True
+
+        eventually(served, f"{definition['metadata']['name']} is served")
+
+    return installed
+
+
+@pytest.fixture(scope="session")
+def crd(install: Callable[[Object], None]) -> Object:
+    """Our CustomResourceDefinition as it is committed, installed."""
+    definition: Object = yaml.safe_load(contract.FILE.read_text())
+    install(definition)
+    return definition

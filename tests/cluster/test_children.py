@@ -1,0 +1,114 @@
+"""The manifests of a run's children against the real schemas: Jobs, the Kubeflow PyTorchJob, the KServe InferenceService."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cluster.harness.api import Api, Object, Refused, address
+from tests.cluster.runs import run
+from tests.conftest import ROOT
+from tests.tools.daemon import eventually
+
+from evolution_api.layout import LABEL_RUN_UID
+from evolution_api.run import EvolutionRun
+from evolution_operator.cli.manifests import children
+from evolution_operator.interface import Settings
+from evolution_operator.manifests.catalogue import WORK
+from evolution_operator.manifests.pod import Work
+
+UPSTREAM = Path(os.environ.get("EVOLUTION_DATA", ROOT.parent / "shared" / "data")).parent / "crds-upstream"
+DEFINITIONS = ("kubeflow.org_pytorchjobs.*.yaml", "serving.kserve.io_inferenceservices.v*.yaml")
+
+POD: Object = {
+    "image": "registry.example/team/image@sha256:" + "0" * 64,
+    "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "4", "ephemeral-storage": "1e9"}},
+    "env": [{"name": "HF_HOME", "value": "/tmp/hf"}, {"name": "EMPTY", "value": ""}],
+}
+EVERYTHING: Object = {
+    "generation": {"proposer": {"serving": {"replicas": 2}}, "shards": 1000, "parallelism": 1000, "pod": POD},
+    "probe": {"replicas": 64, "pod": POD},
+    "training": {"nodes": 16, "processesPerNode": 4, "pod": POD},
+    "evaluation": {"pod": POD, "stop": {}},
+    "storage": {"endpoint": "https://s3.example", "secretName": "credentials", "onDelete": "Delete"},
+    "scheduling": {
+        "accelerator": "amd.com/gpu",
+        "queueName": "team-a",
+        "priorityClassName": "research",
+        "nodeSelector": {"example.com/pool": "gpu", "empty": ""},
+        "tolerations": [
+            {"key": "gpu", "operator": "Exists", "effect": "NoExecute"},
+            {"key": "team", "value": "a"},
+            {"operator": "Exists"},
+        ],
+    },
+    "retry": {"stageTimeoutSeconds": 86_400},
+}
+RUNS: dict[str, Object] = {
+    "only what has no default": {},
+    "everything": EVERYTHING,
+    "processors only": {"scheduling": {"accelerator": "none"}},
+    "an endpoint with a secret": {
+        "generation": {"proposer": {"endpoint": {"url": "https://m.example/v1", "model": "m", "apiKeySecret": "key"}}}
+    },
+    "a model in the pod": {"generation": {"proposer": {"inline": {"uri": "s3://models/proposer"}}}},
+    "labels from training": {"difficulty": {"signal": "training"}},
+}
+
+
+@pytest.fixture(scope="module")
+def upstream(install: Callable[[Object], None]) -> None:
+    """The CustomResourceDefinitions of other people's kinds, installed; skips where they are absent."""
+    if not UPSTREAM.is_dir():
+        pytest.skip(f"no upstream CustomResourceDefinitions at {UPSTREAM}; set EVOLUTION_DATA to the folder beside them")
+    for pattern in DEFINITIONS:
+        (file,) = UPSTREAM.glob(pattern)
+        install(yaml.load(file.read_text(), yaml.CSafeLoader))
+
+
+def made_of(api: Api, namespace: str, spec: Object, name: str = "x") -> list[Object]:
+    """The children of the preparation, of a round and of the deletion of a run that is there."""
+    made = EvolutionRun.model_validate(api.create(run(spec, namespace=namespace, name=name)))
+    return [*children(made, 1), WORK["cleanup"].manifest(Work(made, "cleanup", 0, 1, Settings()))]
+
+
+@pytest.mark.parametrize("spec", RUNS.values(), ids=RUNS)
+def test_every_job_is_taken(api: Api, crd: Object, namespace: str, spec: Object) -> None:
+    jobs = [child for child in made_of(api, namespace, spec) if child["kind"] == "Job"]
+    assert {"prepare", "generate", "evaluate", "cleanup"} <= {job["metadata"]["name"].split("-")[2] for job in jobs}
+    for job in jobs:
+        api.apply(job, dry_run=True)
+
+
+@pytest.mark.parametrize("spec", RUNS.values(), ids=RUNS)
+def test_every_child_of_other_peoples_kinds_is_taken(api: Api, crd: Object, upstream: None, namespace: str, spec: Object) -> None:
+    found = [child for child in made_of(api, namespace, spec) if child["kind"] != "Job"]
+    assert "PyTorchJob" in {child["kind"] for child in found}
+    for child in found:
+        api.apply(child, dry_run=True)
+
+
+def test_the_upstream_schemas_are_the_real_ones(api: Api, crd: Object, upstream: None, namespace: str) -> None:
+    training = next(c for c in made_of(api, namespace, {}) if c["kind"] == "PyTorchJob")
+    training["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"][0]["imagePolicy"] = "Always"
+    with pytest.raises(Refused, match="field not declared in schema"):
+        api.apply(training, dry_run=True)
+
+
+def test_the_longest_name_fits_every_child(api: Api, crd: Object, namespace: str) -> None:
+    for child in made_of(api, namespace, {}, name="n" * 253):
+        if child["kind"] == "Job":
+            api.apply(child, dry_run=True)
+
+
+def test_a_stage_gets_its_pods_and_goes_with_its_run(api: Api, crd: Object, namespace: str) -> None:
+    jobs = {c["metadata"]["name"]: c for c in made_of(api, namespace, {"generation": {"shards": 3}}) if c["kind"] == "Job"}
+    made = api.apply(jobs["x-r1-generate"])
+    owner = made["metadata"]["ownerReferences"][0]["uid"]
+    pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector={LABEL_RUN_UID}={owner}"
+    eventually(lambda: len(api.get(pods)["items"]) == 3, "one pod a shard")
+    api.delete(address(run(namespace=namespace)))
+    jobs_left = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    eventually(lambda: api.get(jobs_left)["items"] == [], "the Job went with its run")
+    eventually(lambda: api.get(pods)["items"] == [], "the pods went with their Job")
