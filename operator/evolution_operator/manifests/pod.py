@@ -24,6 +24,9 @@ from evolution_api.layout import (
 from evolution_api.run import EvolutionRun, Pod
 from evolution_operator.interface import KubeObject, Settings
 
+NOT_TOLD: Any = {"spec": {group: {"pod"} for group in ("generation", "probe", "training", "evaluation")}}
+"""What no program reads of a spec: what its pods look like. Linux starts nothing with a variable above 128 KiB."""
+
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "evolution-operator"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
@@ -99,7 +102,7 @@ def environment(work: Work, pod: Pod, further: tuple[KubeObject, ...] = ()) -> l
     users = [{"name": variable.name, "value": variable.value} for variable in pod.env]
     ours: list[KubeObject] = [
         *further,
-        {"name": ENV_INPUT, "value": stage_input.model_dump_json(by_alias=True, exclude_none=True)},
+        {"name": ENV_INPUT, "value": stage_input.model_dump_json(by_alias=True, exclude_none=True, exclude=NOT_TOLD)},
     ]
     secret = work.run.spec.storage.secret_name
     if secret is not None:

@@ -103,6 +103,13 @@ def test_every_program_gets_its_input(manifest_of, child):
 
 
 @pytest.mark.parametrize("child", CHILDREN)
+def test_the_largest_pods_leave_the_input_small_enough_to_start(manifest_of, child):
+    most = {"pod": {"env": [{"name": f"V{i}", "value": "x" * 4096} for i in range(64)]}}
+    manifest = manifest_of(child, generation=most, probe=most, training=most, evaluation=most)
+    assert max(len(f"{name}={value}") for name, value in env(manifest).items()) < 128 * 1024
+
+
+@pytest.mark.parametrize("child", CHILDREN)
 def test_credentials_come_from_the_named_secret_and_only_then(manifest_of, child):
     assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & set(env(manifest_of(child)))
     found = env(manifest_of(child, storage={"secretName": "s3"}))
