@@ -28,7 +28,7 @@ from evolution_api.kinds import Label
 from evolution_api.layout import ENV_PROPOSER_KEY, ENV_PROPOSER_URL, manifest_key, part
 from evolution_api.question import Proposal, Question, Rejection
 from evolution_api.results import Manifest, ProbeResult, StageSummary
-from evolution_api.run import Endpoint, Inline, Serving
+from evolution_api.run import Endpoint, Serving
 from evolution_api.scene import Scene
 from evolution_jobs.prepared import read_plan
 from evolution_jobs.program import BadInputError, log, progress, run
@@ -96,21 +96,13 @@ def proposer_of(job: StageInput) -> Proposer:
     if chosen.grammar is not None:
         return GrammarProposer(kinds, feedback=chosen.grammar.feedback)
     if chosen.inline is not None:
-        return ModelProposer(inline(job, chosen.inline), chosen.inline, kinds)
+        from evolution_jobs.proposers.inline import load_inline
+
+        return ModelProposer(load_inline(job, chosen.inline.uri), chosen.inline, kinds)
     if chosen.serving is not None:
         return ModelProposer(served(chosen.serving), chosen.serving, kinds)
     assert chosen.endpoint is not None
     return ModelProposer(endpoint(chosen.endpoint), chosen.endpoint, kinds)
-
-
-def inline(job: StageInput, settings: Inline) -> Speaker:
-    from evolution_jobs.model.weights import fetch
-    from evolution_jobs.proposers.inline import InlineModel
-    from evolution_jobs.solver_loading import device_of
-
-    base = job.spec.model
-    uri, revision = (settings.uri, None) if settings.uri else (base.uri, base.revision)
-    return InlineModel(fetch(uri, revision, job.spec.storage.endpoint), uri, base.dtype, device_of(job))
 
 
 def endpoint(settings: Endpoint) -> Speaker:

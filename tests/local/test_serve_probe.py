@@ -1,12 +1,9 @@
 """The model server as a process, a tiny model behind it and the probe before it: answers, refusals, ends."""
 
 import asyncio
-import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +13,10 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from tests.local.model_server import START_LIMIT_S, Server
 
 from evolution_api.jobs import StageInput
-from evolution_api.layout import ENV_INPUT, ENV_SHARD, ENV_SOLVER_URL, ENV_TERMINATION_LOG, SCENE_PLAN_KEY, manifest_key, part
+from evolution_api.layout import ENV_SHARD, ENV_SOLVER_URL, SCENE_PLAN_KEY, manifest_key, part
 from evolution_api.question import Question
 from evolution_api.results import ProbeResult, StageSummary
 from evolution_api.scene import Frame, Scene, ScenePlan
@@ -32,8 +30,6 @@ pytestmark = pytest.mark.slow
 
 SCENES = ("room-0", "room-1", "room-2", "room-3")
 FRAMES = 4
-START_LIMIT_S = 180
-"""Importing the model's and the server's libraries takes 15 s of a free core."""
 PREDICT = "/v1/models/solver:predict"
 
 
@@ -114,56 +110,6 @@ def stage(workplace: Path, uid: str, timeout_seconds: int, per_scene: int = 6, m
     generate = of.model_copy(update={"stage": "generate"})
     commit(store, generate, {f"{part(1, 'generate', 0)}.parquet": to_parquet(questions, Question)}, shard=0)
     return of
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-class Server:
-    """`python -m evolution_jobs.serve` on a loopback port."""
-
-    def __init__(self, of: StageInput, folder: Path, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.words = folder / f"termination-{self.port}"
-        self.log = folder / f"serve-{self.port}.log"
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ},
-            "OMP_NUM_THREADS": "1",
-            ENV_INPUT: of.model_dump_json(),
-            ENV_TERMINATION_LOG: str(self.words),
-        }
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "evolution_jobs.serve", "--http_port", str(self.port)],
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def wait_until_ready(self) -> "Server":
-        deadline = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/v1/models/solver", trust_env=False).status_code == 200:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        pytest.fail(f"the server is not ready: {self.log.read_text()[-3000:]}")
-
-    def last_words(self) -> StageSummary:
-        return StageSummary.model_validate_json(self.words.read_text())
-
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")

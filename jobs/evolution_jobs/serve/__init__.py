@@ -1,1 +1,1 @@
-"""The solver's model server: a checkpoint behind KServe's V1 protocol."""
+"""The model server beside a stage: the solver behind KServe's V1 protocol, or the proposer behind OpenAI's."""

@@ -1,7 +1,8 @@
-"""Program `serve`: loads the solver's checkpoint once and answers with its confidence in given answers, until SIGTERM.
+"""Program `serve`: the model server beside a stage, until SIGTERM. Beside a probe it loads the solver's checkpoint once and
+answers with its confidence in given answers; beside generation it loads the frozen proposer and chats (`proposer.serving`).
 
 Reads   the scene plan of round 0, the frames of the scenes that it is asked about, and the checkpoint of the round before
-        (the base model in round 1).
+        (the base model in round 1); for a proposer its weights, and nothing else.
 Writes  nothing.
 
     EVOLUTION_INPUT='{"stage": "probe", "round": 1, ...}' python -m evolution_jobs.serve --http_port 8080
@@ -17,20 +18,24 @@ from evolution_api.jobs import StageInput
 from evolution_api.layout import SERVER_PORT
 from evolution_api.results import StageSummary
 from evolution_jobs.prepared import read_plan
-from evolution_jobs.program import BadInputError, log, run
+from evolution_jobs.program import log, run
 from evolution_jobs.scenes.library import SceneLibrary
 from evolution_jobs.showings import frames_shown
 from evolution_jobs.storage.store import run_store
 
 
 def main(job: StageInput) -> StageSummary:
-    if job.stage != "probe":
-        raise BadInputError(
-            f"stage {job.stage}: this server gives confidences, which only the probe asks for; it does not speak the "
-            "OpenAI protocol that generation.proposer.serving needs; use generation.proposer.endpoint or inline"
-        )
     port = port_from_arguments()
     check_port(port)
+    if job.stage == "generate":
+        serve_proposer(job, port)
+    else:
+        serve_solver(job, port)
+    log.info("the server was told to end")
+    return StageSummary()
+
+
+def serve_solver(job: StageInput, port: int) -> None:
     library_uri = read_plan(run_store(job), job).root_uri
 
     from evolution_jobs.serve.server import SolverModel, serve
@@ -43,12 +48,19 @@ def main(job: StageInput) -> StageSummary:
         confidences=lambda frames, prompts, answers: solver.confidences(solver.pack(frames, prompts, answers)),
     )
     serve(model, port)
-    log.info("the server was told to end")
-    return StageSummary()
+
+
+def serve_proposer(job: StageInput, port: int) -> None:
+    from evolution_jobs.proposers.inline import load_inline
+    from evolution_jobs.serve.chat import serve
+
+    serving = job.spec.generation.proposer.serving
+    assert serving is not None  # else the planner makes no server beside generation
+    serve(load_inline(job, serving.uri), port)
 
 
 def port_from_arguments() -> int:
-    parser = argparse.ArgumentParser(description="Serve the solver's checkpoint.")
+    parser = argparse.ArgumentParser(description="Serve the model of a stage.")
     parser.add_argument("--http_port", type=int, default=SERVER_PORT, help="port to listen to")
     arguments, _ = parser.parse_known_args()
     return int(arguments.http_port)
