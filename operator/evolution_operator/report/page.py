@@ -80,8 +80,8 @@ def _kind_table(data: RunData) -> list[dict[str, Any]]:
     first, last = evaluated[0], evaluated[-1]
 
     def row(name: str, a: Any, b: Any) -> dict[str, Any]:
-        clear = "" if b.gain is None else "up" if b.gain.low > 0 else "down" if b.gain.high < 0 else ""
-        return {"name": name, "first": a, "last": b, "clear": clear}
+        direction = "" if b.gain is None else "up" if b.gain.low > 0 else "down" if b.gain.high < 0 else ""
+        return {"name": name, "first": a, "last": b, "direction": direction}
 
     rows = [row(kind, first.kinds.get(kind), metrics) for kind, metrics in sorted(last.kinds.items())]
     return [*rows, row("macro average", first.macro, last.macro)]

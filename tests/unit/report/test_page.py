@@ -135,6 +135,10 @@ def test_the_page_works_offline_in_a_browser(finished_run: tuple[EvolutionRun, S
         drawn, section = page.locator(f"#chart-{chart} svg").first, page.locator("section", has=page.locator(f"#chart-{chart}"))
         assert drawn.bounding_box()["width"] <= section.bounding_box()["width"], f"{chart} leaves its section"  # type: ignore[index]
     assert page.locator("#kinds tbody tr").count() == 3
+    gain = page.locator("#kinds tr.total td").last
+    assert gain.evaluate("td => getComputedStyle(td).color") != page.evaluate("getComputedStyle(document.body).color"), (
+        "a gain whose interval leaves out zero is coloured"
+    )
     assert page.locator("#list button").count() == 24
     page.select_option("#kind", "object_counting")
     page.select_option("#round", "2")
