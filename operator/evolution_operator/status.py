@@ -12,7 +12,9 @@ NOT: dict[ConditionType, str] = {
     "Succeeded": "NotFinished",
     "Failed": "NotFailed",
 }
-"""All condition types, each with its reason while it is False."""
+"""The conditions that are always there, each with its reason while it is False."""
+FOR_KSTATUS: dict[ConditionType | None, ConditionType] = {None: "Reconciling", "Progressing": "Reconciling", "Failed": "Stalled"}
+"""What tools that read any kind's status by kstatus (Argo CD, Flux, Helm) go by: there only while it is True, beside that one."""
 
 
 def condition(status: EvolutionRunStatus, type_: ConditionType) -> Condition | None:
@@ -37,14 +39,15 @@ def with_conditions(
     reason: str,
     message: str,
 ) -> EvolutionRunStatus:
-    """All four conditions: `true` is True, the others are False. Reason and message go to it and to Progressing.
+    """The four conditions: `true` is True, the others are False. Reason and message go to it, to Progressing, and to kstatus's.
 
     A condition's transition time moves only when its status does.
     """
     conditions = []
-    for type_ in NOT:
-        value: Literal["True", "False"] = "True" if type_ == true else "False"
-        told = type_ in (true, "Progressing")
+    beside = FOR_KSTATUS.get(true)
+    for type_ in (*NOT, *([beside] if beside is not None else ())):
+        value: Literal["True", "False"] = "True" if type_ in (true, beside) else "False"
+        told = type_ in (true, beside, "Progressing")
         before = condition(status, type_)
         conditions.append(
             Condition.model_construct(

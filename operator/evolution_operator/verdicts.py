@@ -94,7 +94,7 @@ def _job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
     if _condition(job, "Complete") is not None:
         heard = _summaries(pods)
         facts = Verdict("Succeeded", started=started, summaries=heard, completed=wanted, wanted=wanted)
-        return _finished(replace(facts, finished=_time(status.get("completionTime"))), unheard=wanted - len(heard))
+        return _finished(replace(facts, finished=_time(status.get("completionTime"))), wanted - len(heard), pods)
     failed = _condition(job, "Failed")
     if failed is not None:
         completed = len(_indexes(status.get("completedIndexes", ""))) if indexed else 0
@@ -128,7 +128,7 @@ def _pytorch_job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
         leaders = tuple(pod for pod in pods if _is_leader(pod))
         heard = _summaries(leaders)
         facts = Verdict("Succeeded", started=started, summaries=heard, completed=1)
-        return _finished(replace(facts, finished=_time(status.get("completionTime"))), unheard=1 - len(heard))
+        return _finished(replace(facts, finished=_time(status.get("completionTime"))), 1 - len(heard), leaders)
     if job["spec"].get("runPolicy", {}).get("suspend") or _condition(job, "Suspended") is not None:
         return Verdict("Queued", "Queued", _queue_message(job))
     return replace(_under_way(pods), started=started)
@@ -158,10 +158,13 @@ def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Ver
 _JUDGES = {"Job": _job, "PyTorchJob": _pytorch_job, "InferenceService": _inference_service}
 
 
-def _finished(success: Verdict, *, unheard: int) -> Verdict:
+def _finished(success: Verdict, unheard: int, pods: tuple[KubeObject, ...]) -> Verdict:
     """A success whose words nobody heard is a failure: doing it again only repeats the words, since the work is committed."""
     if unheard <= 0:
         return success
+    if any(pod_is_active(pod) for pod in pods):
+        # What was read of the pods is older than what was read of their child: they have ended since.
+        return replace(success, state="Running", summaries=(), finished=None)
     return replace(
         success,
         state="Failed",

@@ -244,8 +244,9 @@ class World:
     def condition(self, type_: str) -> dict[str, Any]:
         return next(c for c in self.status["conditions"] if c["type"] == type_)
 
-    def true_conditions(self) -> list[str]:
-        return [c["type"] for c in self.status["conditions"] if c["status"] == "True"]
+    def true_conditions(self, *, for_kstatus: bool = False) -> list[str]:
+        true = [c["type"] for c in self.status["conditions"] if c["status"] == "True"]
+        return [type_ for type_ in true if (type_ in ("Reconciling", "Stalled")) == for_kstatus]
 
     def alive_attempts(self) -> set[tuple[str, str, str]]:
         """(round, stage, attempt) of whatever holds a pod or may come to hold one."""

@@ -48,6 +48,7 @@ def test_after_the_last_attempt_the_run_has_failed_and_says_why(world):
     world.settle()
     assert world.status["phase"] == "Failed"
     assert world.true_conditions() == ["Failed"]
+    assert world.true_conditions(for_kstatus=True) == ["Stalled"]
     assert world.condition("Failed")["message"].startswith("prepare of round 0/2, attempt 3 failed 3 times: disk full (pod ")
     assert "kubectl annotate" in world.condition("Failed")["message"]
     assert [e.reason for e in world.events] == [

@@ -16,6 +16,7 @@ def test_a_suspended_run_holds_no_pod_and_goes_on_from_its_place(world, place):
     world.sweep()
     world.settle()
     assert world.true_conditions() == ["Suspended"]
+    assert world.true_conditions(for_kstatus=True) == []
     assert world.alive_attempts() == set()
     at = (world.status["round"], world.status["stage"], world.status["attempt"])
     world.wait(10_000)

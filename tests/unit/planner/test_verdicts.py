@@ -60,6 +60,7 @@ VERDICTS = {
     "a Job that only announces its failure": (job({"conditions": true("FailureTarget")}), [pod("Failed", 1)], "Running"),
     "a Job's counters are not asked": (job({"succeeded": 1}), [DONE], "Running"),
     "a complete Job": (job({"conditions": true("SuccessCriteriaMet", "Complete")}), [DONE], "Succeeded"),
+    "a complete Job whose pod was read before it ended": (job({"conditions": true("Complete")}), [pod("Running")], "Running"),
     "a complete Job whose pod is gone": (job({"conditions": true("Complete")}), [], "Failed"),
     "a complete Job with words that are no words": (job({"conditions": true("Complete")}), [pod("Succeeded", 0, "ok")], "Failed"),
     "a failed Job": (job({"conditions": true("FailureTarget", "Failed")}), [pod("Failed", 1)], "Failed"),

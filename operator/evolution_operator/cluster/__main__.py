@@ -1,0 +1,103 @@
+"""The operator, as its image runs it. Ends on SIGTERM, and when it lost its lease.
+
+    python -m evolution_operator.cluster --namespace lab --jobs-image registry/jobs:1 --model-image registry/train:1
+
+In a pod it uses the pod's service account, elsewhere the kubeconfig (KUBECONFIG). Replicas tell each other apart by POD_NAME.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import kopf
+
+from evolution_operator.cluster.api import Api, login
+from evolution_operator.cluster.handlers import registry, settings
+from evolution_operator.cluster.health import Health
+from evolution_operator.cluster.lease import Lease, LeaseLostError
+from evolution_operator.cluster.logs import configure
+from evolution_operator.cluster.reconciler import Reconciler
+from evolution_operator.cluster.wakes import Wakes
+from evolution_operator.interface import Settings
+
+log = logging.getLogger("evolution_operator.cluster")
+
+
+def arguments() -> argparse.Namespace:
+    built_in = Settings()
+    parser = argparse.ArgumentParser(prog="python -m evolution_operator.cluster", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--namespace", action="append", default=[], help="serve only this namespace (repeatable); all without")
+    parser.add_argument("--lease-namespace", help="where the lease of the working replica is kept; the operator's own without")
+    parser.add_argument("--jobs-image", default=built_in.jobs_image, help="image of the programs without a model")
+    parser.add_argument("--model-image", default=built_in.model_image, help="image of the programs with a model")
+    parser.add_argument("--deployment-mode", default=built_in.deployment_mode, help="KServe's name for plain Deployments")
+    parser.add_argument("--health-port", type=int, default=8080, help="port of /healthz and /readyz")
+    parser.add_argument("--resync-seconds", type=float, default=120, help="between two looks at a live run that nothing woke")
+    return parser.parse_args()
+
+
+async def operate(options: argparse.Namespace) -> None:
+    """Wait for the lease, then work until a signal comes or one of the parts ends."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    wakes = Wakes()
+    async with Api() as api:
+        answering = await Health(wakes, api).serve(options.health_port)
+        try:
+            identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+            lease = Lease(api, options.lease_namespace or api.namespace, identity)
+            await first_of(stop.wait(), lease.acquire())
+            if stop.is_set():
+                return
+            log.info("working as %s", identity)
+            chosen = Settings(options.jobs_image, options.model_image, options.deployment_mode)
+            reconciler = Reconciler(api, wakes, chosen, options.resync_seconds)
+            watching = kopf.operator(
+                registry=registry(wakes, reconciler, login),
+                settings=settings(namespaced=bool(options.namespace)),
+                clusterwide=not options.namespace,
+                namespaces=options.namespace,
+            )
+            try:
+                # From here on it is Kopf that hears the signals, and ends.
+                await first_of(watching, reconciler.work(), lease.hold())
+            finally:
+                await lease.release()
+        finally:
+            await answering.cleanup()
+
+
+async def first_of(*parts: Coroutine[Any, Any, Any]) -> None:
+    """Run all until the first one ends, then end the others; an error of any is raised."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+            raise outcome
+
+
+def main() -> int:
+    options = arguments()
+    configure()
+    try:
+        asyncio.run(operate(options))
+    except (LeaseLostError, kopf.LoginError) as error:
+        log.error("stopping: %s", error)
+        return 1
+    except Exception:
+        log.exception("stopping: a part of the operator failed")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What Kopf watches, and whom it wakes. The handlers decide nothing: they only say which run wants to be looked at, and how soon.
+
+What can move a run on wakes it at once; other news of its children (a pod was scheduled, a container started) is gathered for a
+second, so that a busy run costs a look a second and not one for each of its pods.
+"""
+
+from typing import Any
+
+import kopf
+
+from evolution_api.layout import GROUP, LABEL_RUN, PLURAL, VERSION
+from evolution_operator.cluster.reconciler import Reconciler
+from evolution_operator.cluster.wakes import Key, Wakes
+from evolution_operator.interface import KubeObject
+from evolution_operator.manifests.pod import LABEL_MANAGED_BY, MANAGER, run_label
+
+WATCHED = (
+    ("batch", "v1", "jobs"),
+    ("kubeflow.org", "v1", "pytorchjobs"),
+    ("serving.kserve.io", "v1beta1", "inferenceservices"),
+    ("", "v1", "pods"),
+)
+"""Children and their pods: those with the operator's label."""
+GATHER_S = 1.0
+DECISIVE = ("Complete", "Failed", "Succeeded", "Ready")
+"""Conditions of children that can move a run on."""
+SURELY_WHOLE = 60
+"""Characters: a shorter label is a run's whole name, for cutting leaves 63 less a few dots and dashes."""
+API_PATIENCE_S = (0.2, 0.5, 1, 2, 5, *[10] * 60)
+"""Waits between tries of Kopf's own requests while the API server is away: ten minutes, then the process ends."""
+
+
+class NothingToCompare(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """What Kopf compares for handlers of changes, of which there are none here; its own copies every object that it hears of."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+
+def settings(*, namespaced: bool) -> Any:
+    """kopf.OperatorSettings: no peering (there is the lease), no events of Kopf's own, watches that notice when they are dead."""
+    chosen = kopf.OperatorSettings()
+    # Who serves chosen namespaces has no right to ask which kinds and namespaces come and go.
+    chosen.scanning.disabled = namespaced
+    chosen.persistence.diffbase_storage = NothingToCompare()
+    chosen.peering.standalone = True
+    chosen.posting.enabled = False
+    chosen.networking.error_backoffs = API_PATIENCE_S
+    chosen.networking.connect_timeout = 5
+    chosen.networking.request_timeout = 60
+    chosen.watching.server_timeout = 300
+    for resource in WATCHED:
+        chosen.watching.label_selectors[resource] = f"{LABEL_MANAGED_BY}={MANAGER}"
+    return chosen
+
+
+def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
+    """kopf.OperatorRegistry with everything that wakes a run."""
+
+    async def run_changed(event: Any, **_: Any) -> None:
+        meta = event["object"]["metadata"]
+        key = Key(meta["namespace"], meta["name"])
+        if not reconciler.wrote(key, meta["resourceVersion"]):
+            wakes.wake(key)
+
+    async def child_changed(event: Any, **_: Any) -> None:
+        meta = event["object"]["metadata"]
+        label = meta.get("labels", {}).get(LABEL_RUN)
+        within_s = 0.0 if event["type"] == "DELETED" or is_decisive(event["object"]) else GATHER_S
+        for key in runs_of(meta["namespace"], label, wakes) if label else ():
+            wakes.wake(key, within_s)
+
+    async def log_in(**_: Any) -> Any:
+        return login()
+
+    found = kopf.OperatorRegistry()
+    kopf.on.login(registry=found)(log_in)
+    kopf.on.event(GROUP, VERSION, PLURAL, registry=found)(run_changed)
+    for resource in WATCHED:
+        kopf.on.event(*resource, registry=found)(child_changed)
+    return found
+
+
+def is_decisive(child: KubeObject) -> bool:
+    conditions = child.get("status", {}).get("conditions") or ()
+    return child.get("kind") != "Pod" and any(c.get("type") in DECISIVE and c.get("status") == "True" for c in conditions)
+
+
+def runs_of(namespace: str, label: str, wakes: Wakes) -> list[Key]:
+    """The run that a label names; or several, where the names were too long for a label."""
+    if len(label) < SURELY_WHOLE:
+        return [Key(namespace, label)]
+    return [key for key in wakes.known() if key.namespace == namespace and run_label(key.name) == label]

@@ -1,0 +1,180 @@
+"""Stands between the operator and the API server, writes down what is asked, and does harm when told to.
+
+It speaks plain HTTP on the loopback interface and passes everything on with the credentials of a kubeconfig; `kubeconfig()`
+makes one that leads here. Harm is done to the adapter's own requests, about runs and their children: never to the lease, nor
+to what Kopf asks, but for its watches, which may be made deaf. Used by the operator's tests.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+from tests.cluster.harness.api import Object
+from tests.tools.daemon import LOOPBACK
+
+from evolution_operator.cluster.api import USER_AGENT
+from evolution_operator.cluster.api import Api as Client
+
+PASSED_ON = ("Accept", "Content-Type")
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    name: str
+    """Of the object; for a list, of the run whose objects are asked for."""
+    status: int = 0
+    """The API server's answer; 0 as long as there is none."""
+
+    @property
+    def kind(self) -> str:
+        """Plural of what is asked about: jobs, pods, evolutionruns ..."""
+        return self.path.split("/namespaces/")[1].split("/")[1]
+
+
+@dataclass
+class Proxy:
+    upstream: Client
+    """Whose server and login are used."""
+    requests: list[Request] = field(default_factory=list)
+    """What the API server has answered the adapter, in order."""
+    deaf: bool = False
+    """Watches are opened and then say nothing."""
+    late: Callable[[Request], bool] = lambda request: False
+    """Of what every new state is shown one read late: the first read gets it as it was one version before."""
+    shown_late: int = 0
+    """Answers that were out of date."""
+    before: Callable[[Request], web.Response | None] = lambda request: None
+    """Asked before a request is passed on; what it returns is answered instead."""
+    after: Callable[[Request], None] = lambda request: None
+    """Called when the API server has answered, before the operator hears of it."""
+    _shown: set[tuple[str, int, frozenset[str]]] = field(default_factory=set)
+
+    def __enter__(self) -> Self:
+        started = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(started)), daemon=True)
+        self._thread.start()
+        assert started.wait(10)
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+        self._loop.close()
+
+    def kubeconfig(self, folder: Path) -> Path:
+        file = folder / "proxy.kubeconfig"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "proxy", "cluster": {"server": f"http://{LOOPBACK}:{self._port}"}}],
+            "users": [{"name": "proxy", "user": {}}],
+            "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy", "namespace": "default"}}],
+            "current-context": "proxy",
+        }
+        file.write_text(json.dumps(document))
+        return file
+
+    def created(self) -> list[tuple[str, str]]:
+        """(plural, name) of every child that was really made."""
+        made = [r for r in self.requests if r.method == "POST" and r.status == 201 and r.kind != "events"]
+        return [(request.kind, request.name) for request in made]
+
+    async def _serve(self, started: threading.Event) -> None:
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_route("*", "/{tail:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self.upstream.tls), timeout=timeout
+        ) as session:
+            self._session = session
+            await runner.setup()
+            site = web.TCPSite(runner, LOOPBACK, 0)
+            await site.start()
+            self._port = runner.addresses[0][1]
+            started.set()
+            await self._stop.wait()
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        try:
+            if request.query.get("watch") == "true":
+                return await self._stream(request)
+            of_adapter = request.headers["User-Agent"] == USER_AGENT and "/leases" not in request.path
+            # Carried through and written down even if the operator dies over it.
+            return await asyncio.shield(self._harm(request) if of_adapter else self._pass_on(request))
+        except aiohttp.ClientError as error:
+            return web.Response(status=503, text=f"the API server is away: {error}")
+
+    async def _pass_on(self, request: web.Request) -> web.Response:
+        async with self._upstream(request, request.path_qs, await request.read()) as answer:
+            return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
+
+    async def _harm(self, request: web.Request) -> web.Response:
+        asked = Request(request.method, request.path, await _name(request))
+        instead = self.before(asked)
+        if instead is not None:
+            return instead
+        answer = await self._pass_on(request)
+        done = replace(asked, status=answer.status)
+        if request.method == "GET" and answer.status == 200 and self.late(done):
+            answer = await self._as_it_was(request, answer)
+        self.requests.append(done)
+        self.after(done)
+        return answer
+
+    async def _as_it_was(self, request: web.Request, answer: web.Response) -> web.Response:
+        """The answer one version before the newest object in it; the answer itself where it was shown before."""
+        assert isinstance(answer.body, bytes)
+        found = json.loads(answer.body)
+        is_list = "items" in found
+        items: list[Object] = found["items"] if is_list else [found]
+        newest = max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
+        state = (request.path_qs, newest, frozenset(item["metadata"]["uid"] for item in items))
+        if state in self._shown or not items:
+            return answer
+        self._shown.add(state)
+        query = {**request.query, "resourceVersion": str(newest - 1), "resourceVersionMatch": "Exact"}
+        where = request.path
+        if not is_list:
+            where, _, name = where.rpartition("/")
+            query["fieldSelector"] = f"metadata.name={name}"
+        async with self._upstream(request, str(request.rel_url.with_path(where).with_query(query)), b"") as older:
+            assert older.status == 200, await older.text()
+            then = await older.json()
+        if not is_list and not then["items"]:
+            return answer
+        self.shown_late += 1
+        return web.json_response(then if is_list else then["items"][0])
+
+    def _upstream(self, request: web.Request, path: str, body: bytes) -> "aiohttp.client._RequestContextManager":
+        headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+        headers |= self.upstream.authorization
+        return self._session.request(request.method, self.upstream.server + path, data=body or None, headers=headers)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        async with self._upstream(request, request.path_qs, b"") as answer:
+            response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+            await response.prepare(request)
+            async for line in answer.content:
+                if not self.deaf:
+                    await response.write(line)
+            return response
+
+
+async def _name(request: web.Request) -> str:
+    if request.method == "POST":
+        return str((await request.json())["metadata"]["name"])
+    selector = request.query.get("labelSelector")
+    return selector.partition("=")[2] if selector else request.path.split("/namespaces/")[1].split("/")[2]

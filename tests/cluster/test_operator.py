@@ -1,0 +1,421 @@
+"""The operator as a process against a real API server: whole runs, and what people do to them.
+
+No node is there: what pods, the training operator and KServe would say is said by hand (see lab.py).
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cluster.harness.api import Api, Object, Refused, address
+from tests.cluster.harness.control_plane import ControlPlane
+from tests.cluster.lab import UPSTREAM, Lab, at_work, log_of, operator
+from tests.conftest import ROOT
+from tests.tools.daemon import Daemon, eventually
+
+from evolution_api.layout import ANNOTATION_RESUME, FINALIZER
+from evolution_api.results import StageSummary
+
+pytestmark = pytest.mark.skipif(
+    "EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="children are completed by hand: needs no nodes"
+)
+
+
+@pytest.fixture
+def lab(api: Api, namespace: str, crd: Object, install: Callable[[Object], None]) -> Lab:
+    for definition in UPSTREAM:
+        install(definition)
+    return Lab(api, namespace)
+
+
+@pytest.fixture
+def working(lab: Lab, kubeconfig: Path, tmp_path: Path) -> Iterator[Daemon]:
+    with at_work(operator(tmp_path, kubeconfig, lab.namespace, identity="only")) as daemon:
+        yield daemon
+
+
+def test_a_run_goes_through_two_rounds_and_succeeds(lab: Lab, working: Daemon) -> None:
+    lab.start()
+    lab.turn(lambda: lab.condition("Succeeded").get("status") == "True", "the run succeeds")
+
+    status = lab.status()
+    assert (status["phase"], status["progress"], status.get("stage")) == ("Succeeded", "2/2", None)
+    assert [record["round"] for record in status["rounds"]] == [0, 1, 2]
+    assert (status["accepted"], status["frontierPercent"], status["score"]) == (24, 50, 0.6)
+    assert status["best"] == {"round": 2, "score": 0.6, "checkpoint": "rounds/0002/train/checkpoint"}
+    eventually(lambda: "RunSucceeded" in lab.reasons(), "its last event", 30)
+    assert lab.reasons() == [*["StageStarted", "StageSucceeded"] * 10, "RunSucceeded"]
+    assert {c["type"] for c in status["conditions"]} == {"Progressing", "Suspended", "Succeeded", "Failed"}
+    # The last round's finished children stay readable; nothing holds a pod any more.
+    expected = ["x-r2-evaluate", "x-r2-generate", "x-r2-probe", "x-r2-train"]
+    eventually(lambda: lab.names() == expected, f"only {expected} are left", 30)
+    assert all(pod["status"]["phase"] == "Succeeded" for pod in lab.pods())
+
+    # People see it by kubectl, and machines in the log.
+    lab.api.kubectl("wait", "--for=condition=Succeeded", "evo/x", "--timeout=5s", namespace=lab.namespace)
+    columns = lab.api.kubectl("get", "evo", "x", "--no-headers", namespace=lab.namespace).split()
+    assert columns[:2] == ["x", "Succeeded"]
+    described = lab.api.kubectl("describe", "evo", "x", namespace=lab.namespace)
+    story = [" ".join(line.split()) for line in described.partition("Events:")[2].splitlines()]
+    told = [line.partition("evolution-operator ")[2] for line in story if "evolution-operator" in line]
+    assert "generate of round 1/2" in told
+    assert "generate of round 1 succeeded: 12 of 20 proposals accepted" in told
+    assert "train of round 2 succeeded: loss 1.5" in told
+    assert "all 2 rounds are done" in told
+    logged = [line for line in log_of(working) if line.get("reason") == "StageStarted"]
+    assert {(line["namespace"], line["run"]) for line in logged} == {(lab.namespace, "x")}
+    assert [(line["round"], line["stage"], line["attempt"]) for line in logged][:3] == [
+        (0, "prepare", 1),
+        (0, "evaluate", 1),
+        (1, "generate", 1),
+    ]
+
+
+def test_a_failed_stage_is_tried_again_and_a_failed_run_is_resumed(lab: Lab, working: Daemon) -> None:
+    lab.start(retry={"limit": 1, "backoffSeconds": 0})
+    first = lab.turn_to(1, "generate")
+    lab.fail(first, StageSummary(error="the scenes are gone"))
+    eventually(lambda: "x-r1-generate-a2" in lab.names(), "a second attempt", 30)
+    assert lab.status()["attempt"] == 2
+    assert "Retrying" in lab.reasons()
+
+    second = lab.child("x-r1-generate-a2")
+    assert second is not None
+    eventually(lambda: len(lab.pods_of(second)) == 2, "its pods", 30)
+    lab.fail(second, StageSummary(error="the scenes are still gone"))
+    eventually(lambda: lab.condition("Failed").get("status") == "True", "the run fails", 30)
+    assert "the scenes are still gone" in lab.condition("Failed")["message"]
+
+    lab.api.patch(address(lab.run()), {"metadata": {"annotations": {ANNOTATION_RESUME: "1"}}})
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the resumed run succeeds")
+
+
+def test_suspend_frees_every_pod_and_resume_goes_on_from_there(lab: Lab, working: Daemon) -> None:
+    lab.start()
+    job = lab.turn_to(1, "generate")
+    eventually(lambda: len(lab.pods_of(job)) == 2, "its pods", 30)
+    lab.edit(suspend=True)
+    eventually(lambda: lab.condition("Suspended").get("status") == "True", "the run is suspended", 30)
+    assert not lab.pods_of(job)
+    assert lab.child("x-r1-generate") is None
+    assert lab.place() == (1, "generate")
+
+    lab.edit(suspend=False)
+    again = lab.turn_to(1, "generate")
+    assert again["metadata"]["uid"] != job["metadata"]["uid"]
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+    assert {"Suspended", "Resumed"} <= set(lab.reasons())
+
+
+@pytest.mark.parametrize("stage", ["generate", "probe", "train", "evaluate"])
+def test_a_run_deleted_in_a_stage_goes_with_its_children(lab: Lab, working: Daemon, stage: str) -> None:
+    lab.start()
+    lab.turn_to(1, stage)
+    lab.delete()
+    eventually(lambda: not (lab.exists() or lab.names() or lab.pods()), "nothing is left", 60)
+
+
+def test_a_deleted_run_with_storage_to_delete_waits_for_the_cleanup(lab: Lab, working: Daemon) -> None:
+    lab.start(storage={"uri": "s3://bucket/runs", "onDelete": "Delete"})
+    lab.turn_to(1, "generate")
+    assert lab.run()["metadata"]["finalizers"] == [FINALIZER]
+    lab.delete()
+    eventually(lambda: lab.names() == ["x-r0-cleanup"], "only the cleanup is there", 60)
+    assert lab.status()["phase"] == "Deleting"
+    lab.turn(lambda: not lab.exists(), "the run is gone")
+    eventually(lambda: not (lab.names() or lab.pods()), "nothing is left", 60)
+    assert "StorageDeleted" in lab.reasons()
+
+
+def test_a_run_made_again_under_the_same_name_starts_anew(lab: Lab, working: Daemon) -> None:
+    lab.start()
+    before = lab.turn_to(1, "generate")["metadata"]["uid"]
+    lab.delete()
+    lab.start()
+    again = lab.turn_to(1, "generate")
+    assert again["metadata"]["uid"] != before
+    assert again["metadata"]["ownerReferences"][0]["uid"] == lab.run()["metadata"]["uid"]
+
+
+def test_a_child_deleted_by_hand_is_made_again_at_every_stage(lab: Lab, working: Daemon) -> None:
+    lab.start(rounds=1)
+    for round_, stage in STAGES:
+        name = f"x-r{round_}-{stage}"
+        before = lab.turn_to(round_, stage)
+        lab.api.delete(address(before))
+        eventually(lambda: uid_of(lab, name) not in (None, before["metadata"]["uid"]), f"another {name}", 60)  # noqa: B023
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+
+
+STAGES = ((0, "prepare"), (0, "evaluate"), (1, "generate"), (1, "probe"), (1, "train"), (1, "evaluate"))
+
+
+def uid_of(lab: Lab, name: str) -> str | None:
+    child = lab.child(name)
+    return child["metadata"]["uid"] if child is not None else None
+
+
+def test_two_runs_with_long_names_do_not_mix(lab: Lab, working: Daemon) -> None:
+    names = [f"{'long-' * 14}{end}" for end in "ab"]
+    for name in names:
+        lab.start(name, rounds=1)
+    lab.turn(lambda: all(lab.status(name).get("phase") == "Succeeded" for name in names), "both succeed")
+    assert all(lab.status(name)["accepted"] == 12 for name in names)
+
+
+def test_a_spec_changed_while_a_stage_runs_counts_from_the_next_child_on(lab: Lab, working: Daemon) -> None:
+    lab.start(rounds=1)
+    for generation, (round_, stage) in enumerate(STAGES, start=2):
+        under_way = lab.turn_to(round_, stage)
+        if stage == "evaluate":
+            pod = under_way["spec"]["template"]["spec"]
+            assert pod["containers"][0]["image"] == f"evaluator:{generation - 1}"
+        lab.edit(evaluation={"pod": {"image": f"evaluator:{generation}"}}, retry={"limit": generation})
+        eventually(lambda: lab.status()["observedGeneration"] == generation, "the change is seen", 30)  # noqa: B023
+        assert lab.place() == (round_, stage)
+        assert uid_of(lab, under_way["metadata"]["name"]) == under_way["metadata"]["uid"]
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+    assert {condition["observedGeneration"] for condition in lab.status()["conditions"]} == {generation}
+
+
+def test_a_child_that_the_operator_stumbles_over_is_told(lab: Lab, working: Daemon) -> None:
+    """A time that is none: the real schema would not let it in, ours of the test does."""
+    lab.start(rounds=1)
+    job = lab.turn_to(1, "train")
+    lab.api.patch(f"{address(job)}/status", {"status": {"startTime": "soon"}})
+    eventually(lambda: lab.condition("Stalled").get("reason") == "OperatorError", "the run says so", 30)
+    assert "soon" in lab.condition("Stalled")["message"]
+    lab.api.patch(f"{address(job)}/status", {"status": {"startTime": None}})
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+
+
+def test_a_run_that_stores_in_a_folder_is_refused_in_words(lab: Lab, working: Daemon) -> None:
+    lab.start(storage={"uri": "file:///runs"})
+    eventually(lambda: lab.condition("Stalled").get("reason") == "SpecInvalid", "the run says so", 30)
+    assert lab.condition("Stalled")["message"].startswith('spec.storage.uri = "file:///runs": ')
+    eventually(lambda: lab.reasons() == ["SpecInvalid"], "an event tells it once", 30)
+    assert not lab.names()
+    lab.delete()
+    eventually(lambda: not lab.exists(), "it can be deleted", 30)
+
+
+def test_more_rounds_open_a_run_again(lab: Lab, working: Daemon) -> None:
+    lab.start(rounds=1)
+    lab.turn(lambda: lab.status().get("phase") == "Succeeded", "one round")
+    lab.edit(rounds=2)
+    lab.turn(lambda: lab.status()["progress"] == "2/2" and lab.status()["phase"] == "Succeeded", "the second round")
+    assert "Reopened" in lab.reasons()
+
+
+def test_a_quota_is_told_and_the_run_goes_on_when_there_is_room(lab: Lab, working: Daemon) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": lab.namespace},
+        "spec": {"hard": {"count/jobs.batch": "0"}},
+    }
+    lab.api.create(quota)
+    eventually(lambda: "hard" in lab.api.get(address(quota)).get("status", {}), "the quota counts", 60)
+    lab.start(rounds=1)
+    eventually(lambda: lab.condition("Progressing").get("reason") == "QuotaExceeded", "the run says so", 30)
+    told = lab.condition("Progressing")
+    assert (told["status"], lab.condition("Stalled")["status"]) == ("False", "True")
+    assert told["message"].startswith("cannot create Job x-r0-prepare: ")
+    assert "count/jobs.batch" in told["message"]
+    assert "QuotaExceeded" in lab.reasons()
+    lab.api.delete(address(quota))
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+
+
+def test_a_secret_that_is_missing_is_told(lab: Lab, working: Daemon) -> None:
+    lab.start(rounds=1)
+    job = lab.turn_to(0, "prepare")
+    eventually(lambda: len(lab.pods_of(job)) == 1, "its pod", 30)
+    lab.hold_up(job, "CreateContainerConfigError", 'secret "credentials" not found')
+    eventually(lambda: lab.condition("Progressing").get("reason") == "CreateContainerConfigError", "the run says so", 30)
+    assert 'secret "credentials" not found' in lab.condition("Progressing")["message"]
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds once the pod starts")
+
+
+def test_a_webhook_that_is_down_is_waited_for(lab: Lab, working: Daemon) -> None:
+    """As while the training operator starts: its webhook is registered, and nobody answers."""
+    webhook = {
+        "name": "jobs.example.org",
+        "clientConfig": {"url": "https://127.0.0.1:9/nobody"},
+        "rules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": lab.namespace}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 2,
+    }
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": lab.namespace},
+        "webhooks": [webhook],
+    }
+    lab.api.create(configuration)
+    lab.start(rounds=1)
+    try:
+        eventually(lambda: lab.condition("Reconciling").get("reason") == "WebhookUnavailable", "the run says so", 60)
+    finally:
+        lab.api.delete(address(configuration))
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+
+
+@pytest.mark.parametrize("clusterwide", [False, True], ids=["one namespace", "all namespaces"])
+def test_a_kind_that_is_not_installed_is_waited_for(
+    lab: Lab, kubeconfig: Path, tmp_path: Path, install: Callable[[Object], None], clusterwide: bool
+) -> None:
+    training = UPSTREAM[0]
+    lab.api.delete(address(training))
+    early = operator(tmp_path, kubeconfig, lab.namespace, identity="early", clusterwide=clusterwide)
+    try:
+        early.start()
+        lab.start(rounds=1, difficulty={"signal": "training"})
+        lab.turn(lambda: lab.condition("Progressing").get("reason") == "KindNotInstalled", "the run says so")
+        assert "cannot create PyTorchJob x-r1-train" in lab.condition("Progressing")["message"]
+        install(training)
+        lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+    finally:
+        early.stop()
+        install(training)
+
+
+def test_a_child_name_that_somebody_else_took_is_told(lab: Lab, working: Daemon) -> None:
+    pod = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
+    foreign = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "x-r0-prepare", "namespace": lab.namespace},
+        "spec": {"suspend": True, "template": {"spec": pod}},
+    }
+    lab.api.create(foreign)
+    lab.start(rounds=1)
+    eventually(lambda: lab.condition("Progressing").get("reason") == "ChildOfAnotherRun", "the run says so", 30)
+    lab.api.delete(address(foreign))
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+
+
+def test_a_run_that_an_older_schema_let_in_is_told_what_is_wrong(
+    lab: Lab, working: Daemon, crd: Object, install: Callable[[Object], None]
+) -> None:
+    """Such as one from before a rule was made; it neither stops the operator nor hangs in its deletion."""
+    lab.api.apply(without_rules(crd))
+    eventually(lambda: accepts_two_proposers(lab), "the old schema is served", 30)
+    lab.start("bad", generation=TWO_PROPOSERS)
+    install(crd)
+    eventually(lambda: lab.condition("Progressing", "bad").get("reason") == "SpecInvalid", "the run says so", 30)
+    assert "generation.proposer needs exactly one of" in lab.condition("Progressing", "bad")["message"]
+    lab.start("good", rounds=1)
+    lab.turn(lambda: lab.status("good").get("phase") == "Succeeded", "others go on")
+    assert not [name for name in lab.names() if name.startswith("bad")]
+    lab.delete("bad")
+    eventually(lambda: not lab.exists("bad"), "it can be deleted", 30)
+
+
+TWO_PROPOSERS: Object = {"proposer": {"grammar": {}, "inline": {}}}
+
+
+def without_rules(schema: Object) -> Object:
+    def bare(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: bare(inner) for key, inner in value.items() if key != "x-kubernetes-validations"}
+        return [bare(inner) for inner in value] if isinstance(value, list) else value
+
+    found = bare(schema)
+    assert isinstance(found, dict)
+    return found
+
+
+def accepts_two_proposers(lab: Lab) -> bool:
+    try:
+        lab.start("bad", generation=TWO_PROPOSERS)
+    except Refused:
+        return False
+    lab.delete("bad")
+    return True
+
+
+def test_the_api_server_may_go_away_for_a_while(lab: Lab, working: Daemon, control_plane: ControlPlane) -> None:
+    lab.start(rounds=1)
+    lab.turn_to(1, "generate")
+    process = working.process
+    control_plane.api_server.stop()
+    control_plane.api_server.start()
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+    assert working.process is process
+    assert process is not None
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("clusterwide", [False, True], ids=["one namespace", "all namespaces"])
+def test_the_documented_rights_are_enough(lab: Lab, kubeconfig: Path, tmp_path: Path, clusterwide: bool) -> None:
+    in_namespace, of_lease, of_cluster = documented_rights()
+    own = account(lab, kubeconfig, tmp_path)
+    grant(lab, "Role", "lease", of_lease)
+    if clusterwide:
+        grant(lab, "ClusterRole", lab.namespace, in_namespace + of_cluster)
+    else:
+        grant(lab, "Role", "operator", in_namespace)
+    with at_work(operator(tmp_path, own, lab.namespace, identity="limited", clusterwide=clusterwide)) as limited:
+        lab.start(rounds=1, storage={"uri": "s3://bucket/runs", "onDelete": "Delete"})
+        lab.turn(lambda: lab.status().get("phase") == "Succeeded", "the run succeeds")
+        lab.delete()
+        lab.turn(lambda: not lab.exists(), "the run is gone")
+        eventually(lambda: "StorageDeleted" in lab.reasons(), "its last event", 30)
+    about = [line for line in log_of(limited) if line.get("namespace") in (None, lab.namespace)]
+    assert [line["message"] for line in about if line["level"] != "info"] == []
+
+
+def test_a_right_that_is_missing_is_told_and_the_run_goes_on_once_it_is_there(lab: Lab, kubeconfig: Path, tmp_path: Path) -> None:
+    in_namespace, of_lease, _ = documented_rights()
+    rights = in_namespace + of_lease
+    jobs = next(rule for rule in rights if rule["resources"] == ["jobs"])
+    jobs["verbs"].remove("create")
+    own = account(lab, kubeconfig, tmp_path)
+    role = grant(lab, "Role", "operator", rights)
+    with at_work(operator(tmp_path, own, lab.namespace, identity="limited")):
+        lab.start(rounds=1)
+        eventually(lambda: lab.condition("Stalled").get("reason") == "Forbidden", "the run says so", 30)
+        message = lab.condition("Progressing")["message"]
+        assert message.startswith("cannot create Job x-r0-prepare: ")
+        assert 'cannot create resource "jobs"' in message
+        jobs["verbs"].append("create")
+        lab.api.patch(address(role), {"rules": rights})
+        lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+
+
+def documented_rights() -> list[list[Object]]:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "operator.md").read_text(), re.DOTALL)
+    return [yaml.safe_load(block) for block in blocks]
+
+
+def account(lab: Lab, kubeconfig: Path, folder: Path) -> Path:
+    """A kubeconfig for a service account that has no rights yet."""
+    metadata = {"name": "operator", "namespace": lab.namespace}
+    lab.api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    document = json.loads(kubeconfig.read_text())
+    document["users"][0]["user"] = {"token": lab.api.kubectl("create", "token", "operator", namespace=lab.namespace).strip()}
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(document))
+    return file
+
+
+def grant(lab: Lab, kind: str, name: str, rules: list[Object]) -> Object:
+    """Give rights to that account, in its namespace or in all; the Role or ClusterRole."""
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": name} | ({"namespace": lab.namespace} if kind == "Role" else {})
+    role = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata, "rules": rules}
+    bound = {
+        "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": lab.namespace}],
+    }
+    lab.api.create(role)
+    lab.api.create({"apiVersion": f"{group}/v1", "kind": f"{kind}Binding", "metadata": metadata, **bound})
+    return role
