@@ -23,6 +23,7 @@ PACKAGES = {
     "kube-apiserver": ("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
     "kube-controller-manager": ("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     "kubectl": ("kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
+    "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
 }
 """Module and main package of each program."""
 BUILD_LIMIT_S = 1800
