@@ -35,6 +35,7 @@ def main(job: StageInput) -> StageSummary:
             raise BadInputError(
                 "the held-out scenes gave no question: nothing can be evaluated; add scenes or kinds of questions"
             )
+        base = _base_answers(store, job) if job.round else []
 
         from evolution_jobs.evaluate.answering import answer_all
         from evolution_jobs.scenes.library import SceneLibrary
@@ -42,7 +43,6 @@ def main(job: StageInput) -> StageSummary:
 
         solver = load_solver(job)
         rows = answer_all(solver, SceneLibrary(plan.root_uri, job.spec.storage.endpoint), job.spec, questions, plan.heldout)
-        base = _base_answers(store, job) if job.round else []
         metrics = measure(rows, checkpoint=job.solver_key or job.spec.model.uri, seed=job.spec.seed, base=base)
         prefix = stage_prefix(job.round, "evaluate")
         manifest = commit(
