@@ -55,6 +55,8 @@ class Event:
     reason: str
     """CamelCase, one of those in the life cycle's documentation."""
     message: str
+    cause: str = ""
+    """Of a failure: its reason, CamelCase (OOMKilled, DeadlineExceeded ...)."""
 
 
 @dataclass(frozen=True)

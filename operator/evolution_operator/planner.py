@@ -249,7 +249,7 @@ def _after_failure(
         message = f"{where} {verb}: {failure.message}"
         status = status.model_copy(update={"stage_started": None, "retry_at": None})
         status = with_conditions(status, run, now, "Failed", failure.reason or "StageFailed", f"{message}; {_way_on(run)}")
-        return status, Event("Warning", "RunFailed", message)
+        return status, Event("Warning", "RunFailed", message, failure.reason)
     wait_s = backoff_s(run.spec.retry, used)
     again = {
         "attempt": status.attempt + 1,
@@ -258,7 +258,7 @@ def _after_failure(
     }
     message = f"{where} failed, again in {wait_s} s: {failure.message}"
     status = with_conditions(status.model_copy(update=again), run, now, "Progressing", "Retrying", message)
-    return status, Event("Warning", "Retrying", message)
+    return status, Event("Warning", "Retrying", message, failure.reason)
 
 
 def _way_on(run: EvolutionRun) -> str:

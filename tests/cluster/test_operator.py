@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from tests.cluster.harness.api import Api, Object, Refused, address
@@ -66,6 +67,12 @@ def test_a_run_goes_through_two_rounds_and_succeeds(lab: Lab, working: Daemon) -
     assert "generate of round 1 succeeded: 12 of 20 proposals accepted" in told
     assert "train of round 2 succeeded: loss 1.5" in told
     assert "all 2 rounds are done" in told
+    metrics = httpx.get(f"{working.url}/metrics", trust_env=False).text.splitlines()
+    assert 'evolution_operator_runs{phase="Succeeded"} 1.0' in metrics
+    assert 'evolution_operator_stage_seconds_count{stage="train"} 2.0' in metrics
+    assert 'evolution_operator_api_requests_total{method="POST",resource="pytorchjobs",status="201"} 2.0' in metrics
+    heard = next(float(line.split()[1]) for line in metrics if line.startswith("evolution_operator_watch_lag_seconds_count"))
+    assert heard >= len(STAGES), "the end of every child, and the servers' readiness"
     logged = [line for line in log_of(working) if line.get("reason") == "StageStarted"]
     assert {(line["namespace"], line["run"]) for line in logged} == {(lab.namespace, "x")}
     assert [(line["round"], line["stage"], line["attempt"]) for line in logged][:3] == [

@@ -10,6 +10,7 @@ from typing import Any, Self
 import aiohttp
 import kopf
 
+from evolution_operator.cluster.metrics import API_REQUESTS
 from evolution_operator.interface import KubeObject, Ref
 
 USER_AGENT = "evolution-operator"
@@ -158,11 +159,13 @@ class Api:
         content_type: str = JSON,
     ) -> KubeObject:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        resource = where.partition("/namespaces/")[2].split("/")[1]
         for attempt in ("first", "logged in again"):
             headers = {"Accept": JSON, "Content-Type": content_type, **self.authorization}
             try:
                 async with self._session.request(method, self.server + where, params=query, data=data, headers=headers) as answer:
                     content = await answer.read()
+                    API_REQUESTS.labels(method, resource, answer.status).inc()
                     self.answered = True
                     if answer.status == 401 and attempt == "first":
                         self.authorization = self._login().as_http_headers()
@@ -172,6 +175,8 @@ class Api:
                     found: KubeObject = json.loads(content)
                     return found
             except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+                if not isinstance(error, json.JSONDecodeError):
+                    API_REQUESTS.labels(method, resource, 0).inc()
                 said = str(error) or type(error).__name__
                 raise ApiError(doing, 0, "", f"the API server does not answer: {said}") from error
         raise AssertionError("unreachable: the second attempt returns or raises")

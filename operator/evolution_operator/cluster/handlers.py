@@ -9,6 +9,7 @@ from typing import Any
 import kopf
 
 from evolution_api.layout import GROUP, LABEL_RUN, PLURAL, VERSION
+from evolution_operator.cluster.metrics import observe_lag
 from evolution_operator.cluster.reconciler import Reconciler
 from evolution_operator.cluster.wakes import Key, Wakes
 from evolution_operator.interface import KubeObject
@@ -62,6 +63,8 @@ def settings(*, namespaced: bool) -> Any:
 
 def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
     """kopf.OperatorRegistry with everything that wakes a run."""
+    heard: set[str] = set()
+    """Children of which something decisive was heard, by uid."""
 
     async def run_changed(event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
@@ -72,7 +75,14 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
     async def child_changed(event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
         label = meta.get("labels", {}).get(LABEL_RUN)
-        within_s = 0.0 if event["type"] == "DELETED" or is_decisive(event["object"]) else GATHER_S
+        decisive = decisive_of(event["object"])
+        if event["type"] == "DELETED":
+            heard.discard(meta["uid"])
+        elif decisive and meta["uid"] not in heard:
+            heard.add(meta["uid"])
+            if event["type"] == "MODIFIED":  # what is there at the start is no news
+                observe_lag(decisive)
+        within_s = 0.0 if event["type"] == "DELETED" or decisive else GATHER_S
         for key in runs_of(meta["namespace"], label, wakes) if label else ():
             wakes.wake(key, within_s)
 
@@ -87,9 +97,10 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
     return found
 
 
-def is_decisive(child: KubeObject) -> bool:
-    conditions = child.get("status", {}).get("conditions") or ()
-    return child.get("kind") != "Pod" and any(c.get("type") in DECISIVE and c.get("status") == "True" for c in conditions)
+def decisive_of(child: KubeObject) -> list[KubeObject]:
+    """The child's conditions that can move a run on, where they are true; a pod's never can."""
+    conditions = () if child.get("kind") == "Pod" else child.get("status", {}).get("conditions") or ()
+    return [c for c in conditions if c.get("type") in DECISIVE and c.get("status") == "True"]
 
 
 def runs_of(namespace: str, label: str, wakes: Wakes) -> list[Key]:

@@ -1,6 +1,8 @@
-"""Answers the kubelet's probes: /healthz while runs get their turn, /readyz once the API server answered. Used by `__main__`."""
+"""Answers the kubelet's probes: /healthz while runs get their turn, /readyz once the API server answered; and Prometheus at
+/metrics. Used by `__main__`."""
 
 from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 from evolution_operator.cluster.api import Api
 from evolution_operator.cluster.wakes import Wakes
@@ -19,6 +21,7 @@ class Health:
         app = web.Application()
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", make_aiohttp_handler())
         runner = web.AppRunner(app, handle_signals=False, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, None, port).start()

@@ -17,6 +17,7 @@ from evolution_api.layout import API_VERSION, FINALIZER, KIND, LABEL_RUN, LABEL_
 from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.events import publish, where
+from evolution_operator.cluster.metrics import LOOK_SECONDS, PLAN_SECONDS, count_decision, count_run
 from evolution_operator.cluster.refusals import Refusal, refusal_of, wait_s
 from evolution_operator.cluster.stored import as_json, difference, not_progressing, said
 from evolution_operator.cluster.wakes import Key, Wakes
@@ -58,7 +59,8 @@ class Reconciler:
 
     async def _turn(self, key: Key) -> None:
         try:
-            again_s = await self.look(key)
+            with LOOK_SECONDS.time():
+                again_s = await self.look(key)
         finally:
             self._wakes.give_back(key)
         if again_s is not None:
@@ -69,11 +71,13 @@ class Reconciler:
         raw: KubeObject | None = None
         try:
             raw = await self._api.get(API_VERSION, KIND, key.namespace, key.name)
+            count_run(key, said(raw, "phase") or "Pending")
             again_s = await self._carry_out(raw)
         except ApiError as error:
             if raw is None and error.status == 404:
                 self._refused.pop(key, None)
                 self._written.pop(key, None)
+                count_run(key, None)
                 return None
             doing, times = self._refused.get(key, ("", 0))
             times = times + 1 if doing == error.doing else 1
@@ -107,10 +111,13 @@ class Reconciler:
         if isinstance(run, str):
             await self._refuse(raw, run)
             return None
-        todo = plan(run, await self._observe(run), now, self._settings)
+        observed = await self._observe(run)
+        with PLAN_SECONDS.time():
+            todo = plan(run, observed, now, self._settings)
         for manifest in todo.apply:
             await self._create(manifest, run)
         newest = await self._write_status(raw, as_json(todo.status))
+        count_decision(raw, todo.status, todo.events)
         await asyncio.gather(*(self._api.delete(ref) for ref in todo.delete))
         if todo.finalizers != run.metadata.finalizers:
             newest = await self._write_finalizers(newest, todo.finalizers)
@@ -148,7 +155,9 @@ class Reconciler:
     async def _merge(self, raw: KubeObject, change: KubeObject, subresource: str = "") -> KubeObject:
         newest = await self._api.merge(raw, change, subresource)
         meta = newest["metadata"]
-        self._written[Key(meta["namespace"], meta["name"])] = meta["resourceVersion"]
+        key = Key(meta["namespace"], meta["name"])
+        self._written[key] = meta["resourceVersion"]
+        count_run(key, said(newest, "phase") or "Pending")
         return newest
 
     async def _refuse(self, raw: KubeObject, why: str) -> None:

@@ -10,6 +10,8 @@ import heapq
 import time
 from typing import NamedTuple
 
+from evolution_operator.cluster.metrics import OVERDUE_SECONDS
+
 
 class Key(NamedTuple):
     namespace: str
@@ -46,6 +48,7 @@ class Wakes:
                 heapq.heappop(self._heap)
                 del self._due[key]
                 self._busy.add(key)
+                OVERDUE_SECONDS.observe(-wait_s)
                 return key
             self._news.clear()
             try:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evolution_operator.cluster.handlers import is_decisive, runs_of
+from evolution_operator.cluster.handlers import decisive_of, runs_of
 from evolution_operator.cluster.wakes import Key, Wakes
 from evolution_operator.manifests.pod import run_label
 
@@ -26,7 +26,7 @@ def child(kind: str, **conditions: str) -> dict[str, Any]:
     ],
 )
 def test_only_what_can_move_a_run_on_is_decisive(child: dict[str, Any], expected: bool) -> None:
-    assert is_decisive(child) == expected
+    assert bool(decisive_of(child)) == expected
 
 
 def test_a_label_names_its_run() -> None:
