@@ -486,6 +486,8 @@ class Scheduling(Ruled):
     """Kueue LocalQueue."""
     priority_class_name: ObjectName | None = None
     """PriorityClass of every pod."""
+    service_account_name: ObjectName | None = None
+    """ServiceAccount of every pod, by which a cloud lets it into the bucket; its token is not mounted. None means `default`."""
     node_selector: dict[str, LabelValue] = Field(default={}, max_length=32)
     """Labels that a node must have."""
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)

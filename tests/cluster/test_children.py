@@ -36,6 +36,7 @@ EVERYTHING: Object = {
         "accelerator": "amd.com/gpu",
         "queueName": "team-a",
         "priorityClassName": "research",
+        "serviceAccountName": "bucket-reader",
         "nodeSelector": {"example.com/pool": "gpu", "empty": ""},
         "tolerations": [
             {"key": "gpu", "operator": "Exists", "effect": "NoExecute"},

@@ -54,11 +54,12 @@ def _scheduling(spec: EvolutionRunSpec) -> Iterator[str]:
     for field, value in {
         "queueName": scheduling.queue_name,
         "priorityClassName": scheduling.priority_class_name,
+        "serviceAccountName": scheduling.service_account_name,
         "nodeSelector": scheduling.node_selector,
         "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in scheduling.tolerations],
     }.items():
         if value:
-            yield f"scheduling.{field} is {value!r}, but this machine has no scheduler; leave it out or run it on a cluster"
+            yield f"scheduling.{field} is {value!r}, which only a cluster knows; leave it out or run it on one"
     if scheduling.accelerator not in ("none", NVIDIA):
         yield (
             f"scheduling.accelerator is {scheduling.accelerator!r}, but processes of this machine are only given {NVIDIA}; "

@@ -169,4 +169,6 @@ def pod_spec(work: Work, main: KubeObject, *, grace_s: int = GRACE_S) -> KubeObj
         spec["tolerations"] = [t.model_dump(by_alias=True, exclude_none=True) for t in scheduling.tolerations]
     if scheduling.priority_class_name:
         spec["priorityClassName"] = scheduling.priority_class_name
+    if scheduling.service_account_name:
+        spec["serviceAccountName"] = scheduling.service_account_name
     return spec

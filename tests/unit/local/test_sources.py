@@ -45,6 +45,7 @@ def test_absolute_and_remote_addresses_are_left_alone() -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "queue": ({"scheduling": {"accelerator": "none", "queueName": "q"}}, "scheduling.queueName is 'q'"),
+    "account": ({"scheduling": {"accelerator": "none", "serviceAccountName": "s"}}, "scheduling.serviceAccountName"),
     "priority": ({"scheduling": {"accelerator": "none", "priorityClassName": "p"}}, "scheduling.priorityClassName"),
     "node selector": ({"scheduling": {"accelerator": "none", "nodeSelector": {"a": "b"}}}, "scheduling.nodeSelector"),
     "tolerations": ({"scheduling": {"accelerator": "none", "tolerations": [{"key": "a"}]}}, "scheduling.tolerations"),

@@ -151,15 +151,17 @@ def test_a_proposers_token_comes_from_its_secret(manifest_of):
 def test_pods_are_placed_as_the_run_says(manifest_of, child):
     scheduling = {
         "priorityClassName": "low",
+        "serviceAccountName": "bucket-reader",
         "nodeSelector": {"pool": "gpu"},
         "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
     }
     for pod in pods_of(manifest_of(child, scheduling=scheduling)):
         assert pod["priorityClassName"] == "low"
+        assert pod["serviceAccountName"] == "bucket-reader"
         assert pod["nodeSelector"] == {"pool": "gpu"}
         assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]
     for pod in pods_of(manifest_of(child)):
-        assert not {"priorityClassName", "nodeSelector", "tolerations"} & set(pod)
+        assert not {"priorityClassName", "serviceAccountName", "nodeSelector", "tolerations"} & set(pod)
 
 
 @pytest.mark.parametrize("child", ["prepare", "generate", "probe", "train", "evaluate"])
