@@ -1,5 +1,6 @@
 """The chart as Helm renders it, without a cluster: every value, what its schema refuses, and what it must agree with."""
 
+import json
 import re
 import shutil
 import tomllib
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import PROCESS_COLLECTOR, Counter, Gauge, Histogram
 from tests.cluster.chart import CHART, KUBE_VERSION, Helm, HelmError, documented, rights
 from tests.cluster.harness.api import Object
 from tests.conftest import ROOT
 
 from evolution_api import crd as contract
+from evolution_operator.cluster import metrics
 from evolution_operator.interface import Settings
 
 VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
@@ -23,6 +26,25 @@ MAIN = f"{POD}.containers.0"
 AFFINITY: Object = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
 PROXY: Object = {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}
 POLICY = "NetworkPolicy"
+TESTER: Object = {
+    "podSelector": {
+        "matchLabels": {"app.kubernetes.io/component": "test", "app.kubernetes.io/instance": "evolution-operator"},
+    }
+}
+SCRAPER: Object = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+}
+SCRAPED: Object = {"metrics": {"serviceMonitor": {"enabled": True}}}
+DASHBOARD: Object = {"metrics": {"dashboard": {"enabled": True}}}
+EVERYTHING: Object = {
+    "watchNamespaces": ["a"],
+    "networkPolicy": {"enabled": True, "metricsFrom": [SCRAPER]},
+    "env": [PROXY],
+    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "1"}}, "dashboard": {"enabled": True}},
+}
+SAMPLES = {Counter: ["_total"], Gauge: [""], Histogram: ["_bucket", "_count", "_sum"]}
+"""What Prometheus stores of a metric."""
 PEOPLE = ["evolution-operator-view", "evolution-operator-edit"]
 
 SWITCHES: dict[str, tuple[Object, str, str, list[Any]]] = {
@@ -116,6 +138,40 @@ SWITCHES: dict[str, tuple[Object, str, str, list[Any]]] = {
         "spec.egress.1",
         [{"ports": [{"port": 6443, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}],
     ),
+    "policy: nobody else": ({"networkPolicy": {"enabled": True}}, POLICY, "spec.ingress.0.from", [[TESTER]]),
+    "policy: scrapers": (
+        {"networkPolicy": {"enabled": True, "metricsFrom": [SCRAPER]}},
+        POLICY,
+        "spec.ingress.0.from",
+        [[TESTER, SCRAPER]],
+    ),
+    "not scraped": ({}, "ServiceMonitor", "metadata.name", []),
+    "scraped": (
+        SCRAPED,
+        "ServiceMonitor",
+        "spec.endpoints",
+        [[{"port": "health", "path": "/metrics", "interval": "30s"}]],
+    ),
+    "scraped more often": (
+        {"metrics": {"serviceMonitor": {"enabled": True, "interval": "5s"}}},
+        "ServiceMonitor",
+        "spec.endpoints.0.interval",
+        ["5s"],
+    ),
+    "scraped by": (
+        {"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "1"}}}},
+        "ServiceMonitor",
+        "metadata.labels.release",
+        ["1"],
+    ),
+    "no dashboard": ({}, "ConfigMap", "metadata.name", []),
+    "dashboard": (DASHBOARD, "ConfigMap", "metadata.labels.grafana_dashboard", ["1"]),
+    "dashboard found by": (
+        {"metrics": {"dashboard": {"enabled": True, "labels": {"grafana_dashboard": "ml"}}}},
+        "ConfigMap",
+        "metadata.labels.grafana_dashboard",
+        ["ml"],
+    ),
 }
 
 REFUSED: dict[str, tuple[Object, str]] = {
@@ -150,6 +206,18 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "no CIDR": (
         {"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}},
         "at '/networkPolicy/apiServer/cidrs/0': '10.0.0.1' does not",
+    ),
+    "a peer misspelt": (
+        {"networkPolicy": {"metricsFrom": [{"namespaceselector": {}}]}},
+        "at '/networkPolicy/metricsFrom/0': additional properties 'namespaceselector' not allowed",
+    ),
+    "a peer that is nobody": (
+        {"networkPolicy": {"metricsFrom": [{}]}},
+        "at '/networkPolicy/metricsFrom/0': minProperties: got 0, want 1",
+    ),
+    "an interval without a unit": (
+        {"metrics": {"serviceMonitor": {"interval": "30"}}},
+        "at '/metrics/serviceMonitor/interval': '30' does not match pattern",
     ),
     "a variable without a name": ({"env": [{"value": "x"}]}, "at '/env/0': missing property 'name'"),
     "the chart's own variable": ({"env": [{"name": "POD_NAME"}]}, "env: POD_NAME is the chart's own; leave it out"),
@@ -201,7 +269,7 @@ def test_what_cannot_work_is_refused_in_words(helm: Helm, values: Object, senten
         helm.rendered(values)
 
 
-@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["a"], "networkPolicy": {"enabled": True}, "env": [PROXY]}])
+@pytest.mark.parametrize("values", [{}, EVERYTHING])
 def test_the_linter_has_nothing_to_say(helm: Helm, values: Object) -> None:
     said = helm("lint", "--strict", "--kube-version", KUBE_VERSION, str(CHART), values=values)
     assert re.findall(r"\[(?:WARNING|ERROR)\].*", said) == []
@@ -231,7 +299,7 @@ def test_a_packaged_chart_is_the_same_without_the_repository(helm: Helm, tmp_pat
     (package,) = tmp_path.glob("*.tgz")
     shutil.unpack_archive(package, tmp_path, filter="data")
     assert (tmp_path / CHART.name / "files" / "crd.yaml").read_bytes() == contract.FILE.read_bytes()
-    assert helm.rendered(chart=package) == helm.rendered()
+    assert helm.rendered(DASHBOARD, chart=package) == helm.rendered(DASHBOARD)
 
 
 @pytest.mark.parametrize("namespaces", [[], ["a"]], ids=["all namespaces", "chosen namespaces"])
@@ -244,3 +312,28 @@ def test_the_rights_are_the_documented_ones(helm: Helm, namespaces: list[str]) -
     [((kind, _), role)] = roles.items()
     assert kind == ("Role" if namespaces else "ClusterRole")
     assert rights(role["rules"]) == (in_namespace if namespaces else in_namespace | of_cluster)
+
+
+def test_the_monitor_finds_the_service(helm: Helm) -> None:
+    found = {each["kind"]: each for each in helm.rendered(SCRAPED)}
+    service = found["Service"]
+    assert at(found, "ServiceMonitor.spec.selector.matchLabels").items() <= service["metadata"]["labels"].items()
+    assert at(found, "ServiceMonitor.spec.endpoints.0.port") in {port["name"] for port in service["spec"]["ports"]}
+    assert at(found, "ServiceMonitor.metadata.namespace") == service["metadata"]["namespace"]
+
+
+def test_the_dashboard_shows_all_that_the_operator_exports_and_nothing_else(helm: Helm) -> None:
+    (found,) = (found for found in helm.rendered(DASHBOARD) if found["kind"] == "ConfigMap")
+    text = found["data"]["evolution-operator.json"]
+    assert {panel["datasource"]["uid"] for panel in json.loads(text)["panels"]} == {"${datasource}"}
+
+    asked = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b(?!\()", text))  # every word with an underscore that is no function's name
+    exported = {
+        family.name: {family.name + suffix for suffix in SAMPLES[type(metric)]}
+        for metric in vars(metrics).values()
+        if type(metric) in SAMPLES
+        for family in metric.collect()
+    }
+    of_process = {sample.name for family in PROCESS_COLLECTOR.collect() for sample in family.samples}
+    assert asked - of_process.union(*exported.values()) == set()
+    assert {name for name, samples in exported.items() if not samples & asked} == set()

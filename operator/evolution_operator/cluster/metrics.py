@@ -4,9 +4,11 @@ Counters begin anew with the process; what a crash swallows between a status and
 """
 
 from datetime import UTC, datetime
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from evolution_api.kinds import Stage
 from evolution_api.run import EvolutionRunStatus
 from evolution_operator.cluster.stored import said
 from evolution_operator.interface import Event, KubeObject
@@ -32,6 +34,9 @@ API_REQUESTS = Counter(
     "Requests to the API server, watches not counted; status 0 where no answer came",
     ["method", "resource", "status"],
 )
+
+for _stage in get_args(Stage):
+    STAGE_SECONDS.labels(_stage)  # a series that begins with its first observation hides it from Prometheus's rates
 
 _phases: dict[tuple[str, str], str] = {}
 """By namespace and name."""
