@@ -4,11 +4,10 @@ Counters begin anew with the process; what a crash swallows between a status and
 """
 
 from datetime import UTC, datetime
-from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from evolution_api.kinds import Stage
+from evolution_api.kinds import STAGES
 from evolution_api.run import EvolutionRunStatus
 from evolution_operator.cluster.stored import said
 from evolution_operator.interface import Event, KubeObject
@@ -35,7 +34,7 @@ API_REQUESTS = Counter(
     ["method", "resource", "status"],
 )
 
-for _stage in get_args(Stage):
+for _stage in STAGES:
     STAGE_SECONDS.labels(_stage)  # a series that begins with its first observation hides it from Prometheus's rates
 
 _phases: dict[tuple[str, str], str] = {}
