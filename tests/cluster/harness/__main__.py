@@ -1,7 +1,7 @@
-"""The test cluster for people, kept in .cache/cluster: `python -m tests.cluster.harness up` or `down`; called by make.
+"""The test cluster for people, kept in .cache/cluster: `python -m tests.cluster.harness up [--node]` or `down`; called by make.
 
-A keeper process starts the control plane and stops it on SIGTERM, or when a part of it ends. It holds a lock on a file
-with its process id for as long as it lives, so that the id is never believed of a process that is gone.
+A keeper process starts the control plane (and a node, which needs root) and stops it on SIGTERM, or when a part of it ends. It
+holds a lock on a file with its process id for as long as it lives, so that the id is never believed of a process that is gone.
 """
 
 import contextlib
@@ -14,17 +14,23 @@ from pathlib import Path
 
 from tests.cluster.harness.api import Api
 from tests.cluster.harness.control_plane import PROGRAMS, running
+from tests.cluster.harness.node import PROGRAMS as NODE_PROGRAMS
+from tests.cluster.harness.node import require_system, running_node
 from tests.tools.binaries import binary
 from tests.tools.daemon import Daemon, eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / ".cache" / "cluster"
-LOCK, READY, PLANE, KUBECTL_CACHE = (FOLDER / name for name in ("lock", "ready", "plane", "kubectl"))
+LOCK, READY, CLUSTER, KUBECTL_CACHE = (FOLDER / name for name in ("lock", "ready", "cluster", "kubectl"))
+PLANE = CLUSTER / "plane"
+NODE_FLAG = "--node"
 STOP_LIMIT_S = 180
 
 
-def up() -> None:
-    for program in PROGRAMS:
+def up(with_node: bool) -> None:
+    if with_node:
+        require_system()
+    for program in (*PROGRAMS, *(NODE_PROGRAMS if with_node else ())):
         binary(program)
     kubectl = binary("kubectl")
     eventually(lambda: READY.exists() or not kept(), "the control plane that starts or stops has done so", STOP_LIMIT_S)
@@ -32,10 +38,16 @@ def up() -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
         READY.unlink(missing_ok=True)
         os.chdir(ROOT)
-        Daemon([sys.executable, "-m", "tests.cluster.harness", "keep"], "", FOLDER / "keeper.log", READY.exists).start()
-    kubeconfig = PLANE / "kubeconfig"
-    version = Api(kubeconfig, kubectl, KUBECTL_CACHE).get("/version")["gitVersion"]
-    sys.stdout.write(f"""the control plane is up: Kubernetes {version}, without nodes: pods stay Pending
+        command = [sys.executable, "-m", "tests.cluster.harness", "keep", *([NODE_FLAG] if with_node else [])]
+        Daemon(command, "", FOLDER / "keeper.log", READY.exists).start()
+    kubeconfig = PLANE / "admin.kubeconfig"
+    api = Api(kubeconfig, kubectl, KUBECTL_CACHE)
+    version = api.get("/version")["gitVersion"]
+    nodes = api.get("/api/v1/nodes")["items"]
+    if with_node and not nodes:
+        raise RuntimeError("a control plane without a node is up; type:  make cluster-down")
+    where_pods_run = "with a node" if nodes else "without nodes: pods stay Pending"
+    sys.stdout.write(f"""the control plane is up: Kubernetes {version}, {where_pods_run}
 type next:
   export KUBECONFIG={kubeconfig} KUBECACHEDIR={KUBECTL_CACHE} PATH={kubectl.parent}:$PATH
   kubectl apply --server-side -f crds/
@@ -66,15 +78,17 @@ def kept() -> bool:
         return False
 
 
-def keep() -> None:
+def keep(with_node: bool) -> None:
     with LOCK.open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        shutil.rmtree(PLANE, ignore_errors=True)
-        PLANE.mkdir()
-        with contextlib.suppress(KeyboardInterrupt), running(PLANE, binary):
+        shutil.rmtree(CLUSTER, ignore_errors=True)
+        CLUSTER.mkdir()
+        if not with_node:
+            PLANE.mkdir()
+        with contextlib.suppress(KeyboardInterrupt), running_node(CLUSTER, binary) if with_node else running(PLANE, binary):
             READY.touch()
             try:
                 os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
@@ -83,7 +97,11 @@ def keep() -> None:
 
 
 if __name__ == "__main__":
+    command, with_node = sys.argv[1], NODE_FLAG in sys.argv
     try:
-        {"up": up, "down": down, "keep": keep}[sys.argv[1]]()
+        if command == "down":
+            down()
+        else:
+            {"up": up, "keep": keep}[command](with_node)
     except (RuntimeError, TimeoutError) as error:
         sys.exit(str(error))

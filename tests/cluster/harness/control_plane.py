@@ -1,14 +1,14 @@
 """A Kubernetes control plane as processes of this machine: etcd, the API server and the controller manager. No root, no node.
 
 Jobs get their pods from the real Job controller, and garbage collection, finalizers, RBAC, CEL and server-side apply
-are real. Pods stay Pending: nothing schedules or runs them.
+are real. Pods stay Pending: nothing schedules or runs them, unless a node is added (node.py).
 """
 
 import json
 import secrets
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +17,18 @@ from tests.cluster.harness.certificates import write_certificates
 from tests.tools.daemon import LOOPBACK, Daemon, free_ports
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
-ADMIN, CONTROLLERS = "admin", "system:kube-controller-manager"
-SERVICE_ADDRESSES = "10.0.0.0/24"
-FIRST_SERVICE_ADDRESS = "10.0.0.1"
+NODE = "test-node"
+USERS = {
+    "admin": ("admin", "system:masters"),
+    "controllers": ("system:kube-controller-manager", ""),
+    "scheduler": ("system:kube-scheduler", ""),
+    "proxy": ("system:kube-proxy", ""),
+    "kubelet": (f"system:node:{NODE}", "system:nodes"),
+}
+"""Who speaks to the API server, and as which user and group: each has a file NAME.kubeconfig."""
+SERVICE_ADDRESSES = "198.18.2.0/24"
+"""In the range that is set aside for tests of network devices (RFC 2544), so that no real network is hidden."""
+FIRST_SERVICE_ADDRESS = "198.18.2.1"
 """Of the service `kubernetes`."""
 TIED = ("setpriv", "--pdeathsig", "KILL")
 """A part dies with the thread that started it, even where that one is killed and can stop nothing any more."""
@@ -28,22 +37,25 @@ CLIENT_RATE = 1000
 
 
 class ControlPlane:
-    """One control plane in `folder`, which must be empty; `binary` gives a program's file by its name."""
+    """One control plane in `folder`, which must be empty; `binary` gives a program's file by its name.
 
-    def __init__(self, folder: Path, binary: Callable[[str], Path]) -> None:
-        write_certificates(folder, [LOOPBACK, FIRST_SERVICE_ADDRESS])
+    The API server listens on `address`. One that is not the loopback's is told to pods as that of the service `kubernetes`.
+    """
+
+    def __init__(self, folder: Path, binary: Callable[[str], Path], address: str = LOOPBACK) -> None:
+        write_certificates(folder, [LOOPBACK, address, FIRST_SERVICE_ADDRESS])
         store_port, peer_port, api_port, controllers_port = free_ports(4)
-        self.url = f"https://{LOOPBACK}:{api_port}"
-        self.kubeconfig = folder / "kubeconfig"
-        tokens = {ADMIN: secrets.token_hex(16), CONTROLLERS: secrets.token_hex(16)}
-        groups = {ADMIN: "system:masters", CONTROLLERS: ""}
-        _write_secret(folder / "tokens.csv", "".join(f'{tokens[user]},{user},{user},"{groups[user]}"\n' for user in tokens))
-        _write_secret(self.kubeconfig, _kubeconfig(self.url, folder / "ca.crt", tokens[ADMIN]))
-        _write_secret(folder / "controllers.kubeconfig", _kubeconfig(self.url, folder / "ca.crt", tokens[CONTROLLERS]))
+        self.url = f"https://{address}:{api_port}"
+        self.folder = folder
+        self.kubeconfig = folder / "admin.kubeconfig"
+        tokens = {name: secrets.token_hex(16) for name in USERS}
+        lines = (f'{tokens[name]},{user},{user},"{group}"\n' for name, (user, group) in USERS.items())
+        _write_secret(folder / "tokens.csv", "".join(lines))
+        for name, token in tokens.items():
+            _write_secret(folder / f"{name}.kubeconfig", _kubeconfig(self.url, folder / "ca.crt", token))
 
         store_url, peer_url = f"http://{LOOPBACK}:{store_port}", f"http://{LOOPBACK}:{peer_port}"
-        self.store = self._daemon(
-            folder,
+        self.store = self.daemon(
             binary("etcd"),
             f"{store_url}/health",
             {
@@ -57,32 +69,35 @@ class ControlPlane:
                 "unsafe-no-fsync": "true",
             },
         )
-        served = {"tls-cert-file": folder / "server.crt", "tls-private-key-file": folder / "server.key"}
-        self.api_server = self._daemon(
-            folder,
+        self.served = {"tls-cert-file": folder / "server.crt", "tls-private-key-file": folder / "server.key"}
+        # an API server refuses to tell anybody a loopback address
+        told = {"endpoint-reconciler-type": "none"} if address == LOOPBACK else {"advertise-address": address}
+        self.api_server = self.daemon(
             binary("kube-apiserver"),
             f"{self.url}/readyz",
             {
-                **served,
+                **self.served,
+                **told,
                 "etcd-servers": store_url,
-                "bind-address": LOOPBACK,
+                "bind-address": address,
                 "secure-port": api_port,
-                "endpoint-reconciler-type": "none",  # it would refuse to advertise a loopback address
                 "service-cluster-ip-range": SERVICE_ADDRESSES,
                 "service-account-issuer": "https://kubernetes.default.svc",
                 "service-account-key-file": folder / "service-accounts.pub",
                 "service-account-signing-key-file": folder / "service-accounts.key",
                 "token-auth-file": folder / "tokens.csv",
-                "authorization-mode": "RBAC",
+                "authorization-mode": "Node,RBAC",
+                "kubelet-client-certificate": folder / "kubelet-client.crt",
+                "kubelet-client-key": folder / "kubelet-client.key",
+                "kubelet-preferred-address-types": "InternalIP",
                 "shutdown-send-retry-after": "true",  # else open watches hold it for a minute
             },
         )
-        self.controller_manager = self._daemon(
-            folder,
+        self.controller_manager = self.daemon(
             binary("kube-controller-manager"),
             f"https://{LOOPBACK}:{controllers_port}/healthz",
             {
-                **served,
+                **self.served,
                 "kubeconfig": folder / "controllers.kubeconfig",
                 "bind-address": LOOPBACK,
                 "secure-port": controllers_port,
@@ -95,10 +110,10 @@ class ControlPlane:
             },
         )
 
-    @staticmethod
-    def _daemon(folder: Path, program: Path, health: str, flags: dict[str, object]) -> Daemon:
-        command = [*TIED, str(program), *(f"--{flag}={value}" for flag, value in flags.items())]
-        tls = ssl.create_default_context(cafile=folder / "ca.crt")
+    def daemon(self, program: Path, health: str, flags: dict[str, object], start: Sequence[str] = TIED) -> Daemon:
+        """A program of Kubernetes, started by the command `start`, that is ready when GET `health` succeeds."""
+        command = [*start, str(program), *(f"--{flag}={value}" for flag, value in flags.items())]
+        tls = ssl.create_default_context(cafile=self.folder / "ca.crt")
 
         def healthy() -> bool:
             try:
@@ -106,7 +121,7 @@ class ControlPlane:
             except httpx.TransportError:
                 return False
 
-        return Daemon(command, health.rpartition("/")[0], folder / f"{program.name}.log", healthy)
+        return Daemon(command, health.rpartition("/")[0], self.folder / f"{program.name}.log", healthy)
 
     def start(self) -> None:
         for daemon in (self.store, self.api_server, self.controller_manager):
@@ -119,9 +134,9 @@ class ControlPlane:
 
 
 @contextmanager
-def running(folder: Path, binary: Callable[[str], Path]) -> Iterator[ControlPlane]:
+def running(folder: Path, binary: Callable[[str], Path], address: str = LOOPBACK) -> Iterator[ControlPlane]:
     """A control plane that lives as long as this context; SIGTERM leaves it by KeyboardInterrupt, not by death."""
-    plane = ControlPlane(folder, binary)
+    plane = ControlPlane(folder, binary, address)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         plane.start()

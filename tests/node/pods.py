@@ -1,0 +1,30 @@
+"""Pods of the tests in this folder, and what became of them."""
+
+from tests.cluster.harness.api import Api, Object, address
+from tests.cluster.harness.image import IMAGE
+from tests.tools.daemon import eventually
+
+POD_LIMIT_S = 120
+
+
+def pod(namespace: str, name: str, script: str, **container: object) -> Object:
+    """A pod that runs a shell script once, and whose container has these further fields."""
+    main = {"name": "main", "image": IMAGE, "command": ["sh", "-c", script], **container}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {"restartPolicy": "Never", "containers": [main]},
+    }
+
+
+def await_phase(api: Api, made: Object, *phases: str) -> Object:
+    """The pod, once it is in one of these phases."""
+    eventually(lambda: api.get(address(made))["status"]["phase"] in phases, f"the pod is {' or '.join(phases)}", POD_LIMIT_S)
+    return api.get(address(made))
+
+
+def end_of(found: Object) -> Object:
+    """How the pod's container ended."""
+    ended: Object = found["status"]["containerStatuses"][0]["state"]["terminated"]
+    return ended
