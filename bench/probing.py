@@ -64,7 +64,7 @@ def packed(solver: Solver, frames: list[Image], pairs: list[tuple[str, str]]) ->
 def one_by_one(solver: Solver, frames: list[Image], pairs: list[tuple[str, str]]) -> list[float]:
     confidences = []
     for prompt, answer in pairs:
-        chat = messages(len(frames), prompt)
+        chat = messages([{"type": "image"}] * len(frames), prompt)
         text = solver.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         inputs = solver.processor(text=[text + answer], images=frames, return_tensors="pt")
         length = len(solver.tokenizer(answer, add_special_tokens=False).input_ids)

@@ -121,7 +121,7 @@ def one_by_one(base: Path, options: argparse.Namespace) -> dict[str, Any]:
     rows = [
         {
             "images": images,
-            "prompt": messages(len(images), prompt_text(question, "text")),
+            "prompt": messages([{"type": "image"}] * len(images), prompt_text(question, "text")),
             "completion": [{"role": "assistant", "content": [{"type": "text", "text": answer_text(question, "text")}]}],
         }
         for images, questions in scenes(options.steps * options.scenes_per_step)

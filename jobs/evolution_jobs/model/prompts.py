@@ -5,6 +5,7 @@ token. Pure text; called by everything that asks a solver.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from evolution_api.question import Proposal, Question
@@ -38,9 +39,9 @@ def prompt_text(question: Proposal, choices: Choices) -> str:
     return f"{BEFORE}\n{question.text}\nOptions:\n{options}\n{AFTER_CHOICE}"
 
 
-def messages(images: int, prompt: str) -> list[dict[str, Any]]:
-    """The chat of a user who shows so many images, each under its number, for questions name frames by number."""
-    frames = (part for n in range(1, images + 1) for part in ({"type": "text", "text": f"Frame {n}:"}, {"type": "image"}))
+def messages(images: Iterable[dict[str, Any]], prompt: str) -> list[dict[str, Any]]:
+    """The chat of a user who shows these images (content parts), each under its number, for questions name frames by number."""
+    frames = (part for n, image in enumerate(images, 1) for part in ({"type": "text", "text": f"Frame {n}:"}, image))
     return [{"role": "user", "content": [*frames, {"type": "text", "text": prompt}]}]
 
 

@@ -157,7 +157,7 @@ class Solver:
         The cut follows the last image's closing token: tokenizers never merge across a special token, so both sides may be
         tokenized alone.
         """
-        chat = messages(images, PLACE_OF_THE_PROMPT)
+        chat = messages([{"type": "image"}] * images, PLACE_OF_THE_PROMPT)
         text = self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         head, tail = text.split(PLACE_OF_THE_PROMPT)
         return head, tail

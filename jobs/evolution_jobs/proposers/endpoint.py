@@ -16,6 +16,7 @@ import httpx
 from PIL.Image import Image
 
 from evolution_api.run import RemoteCall
+from evolution_jobs.model.prompts import messages
 from evolution_jobs.program import BadInputError, log
 from evolution_jobs.proposers.speaker import CHARACTERS_PER_TOKEN, CallFailedError, Prompt, Reply, Usage
 
@@ -65,7 +66,7 @@ class EndpointModel:
     async def say(self, prompt: Prompt, *, max_tokens: int, temperature: float, seed: int, schema: dict[str, Any]) -> Reply:
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": "user", "content": content_of(prompt)}],
+            "messages": messages((image_part(image) for image in prompt.images), prompt.text),
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
@@ -125,19 +126,11 @@ def served_model(url: str, *, within_s: float) -> str:
         time.sleep(POLL_S)
 
 
-def content_of(prompt: Prompt) -> list[dict[str, Any]]:
-    """The user message: each frame under its number, then the text."""
-    parts: list[dict[str, Any]] = []
-    for number, image in enumerate(prompt.images, start=1):
-        parts.append({"type": "text", "text": f"Frame {number}:"})
-        parts.append({"type": "image_url", "image_url": {"url": data_url(image)}})
-    return [*parts, {"type": "text", "text": prompt.text}]
-
-
-def data_url(image: Image) -> str:
+def image_part(image: Image) -> dict[str, Any]:
+    """The frame as a data URL, which every server of the protocol takes."""
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"}}
 
 
 def reply_of(response: httpx.Response, prompt_characters: int) -> Reply:

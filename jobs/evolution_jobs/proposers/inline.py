@@ -80,9 +80,4 @@ class InlineModel:
 
 def chat_of(prompt: Prompt) -> list[dict[str, Any]]:
     """The chat with its images in place, for a processor that takes them there."""
-    chat = messages(len(prompt.images), prompt.text)
-    images = iter(prompt.images)
-    for part in chat[0]["content"]:
-        if part["type"] == "image":
-            part["image"] = next(images)
-    return chat
+    return messages(({"type": "image", "image": image} for image in prompt.images), prompt.text)

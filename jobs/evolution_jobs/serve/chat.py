@@ -25,12 +25,12 @@ from pydantic import BaseModel, Field
 from evolution_api.layout import SERVED_MODEL
 from evolution_jobs.program import TerminatedError
 from evolution_jobs.proposers.inline import InlineModel
+from evolution_jobs.serve.admission import Admission
 
 MAX_WAITING = 64
-RETRY_AFTER_S = 1
 GRACE_S = 2
 """From SIGTERM to the end of requests under way."""
-BAD_REQUEST, NOT_FOUND, TOO_MANY_REQUESTS = 400, 404, 429
+BAD_REQUEST, NOT_FOUND = 400, 404
 DATA_URL = ";base64,"
 
 
@@ -73,7 +73,7 @@ def app(model: InlineModel) -> FastAPI:
     """Its /v1/models/<name> is the readiness probe of every server of ours."""
     made = FastAPI(title="proposer")
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proposer")
-    waiting = 0
+    admission = Admission(MAX_WAITING)
     described = {"id": SERVED_MODEL, "object": "model", "created": int(time.time()), "owned_by": model.name}
 
     @made.get("/v1/models/{name}")
@@ -88,24 +88,14 @@ def app(model: InlineModel) -> FastAPI:
 
     @made.post("/openai/v1/chat/completions")
     async def complete(chat: Chat) -> dict[str, Any]:
-        nonlocal waiting
         check_name(chat.model)
         if chat.response_format is not None and chat.response_format.type != "text":
             raise HTTPException(BAD_REQUEST, "response_format: this server enforces no schema; ask for it in the prompt")
         turns = [turn_of(message) for message in chat.messages]
-        if waiting >= MAX_WAITING:
-            raise HTTPException(
-                TOO_MANY_REQUESTS,
-                f"{waiting} chats are waiting and this server admits {MAX_WAITING}; ask again in {RETRY_AFTER_S} s",
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
-        waiting += 1
-        try:
+        with admission.admitted():
             reply = await asyncio.get_running_loop().run_in_executor(
                 worker, lambda: model.write(turns, max_tokens=chat.max_tokens, temperature=chat.temperature, seed=chat.seed)
             )
-        finally:
-            waiting -= 1
         return {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion",

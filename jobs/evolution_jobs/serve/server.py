@@ -18,24 +18,22 @@ import kserve
 from fastapi import HTTPException
 from kserve.errors import InvalidInput
 from PIL.Image import Image
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 from pydantic import ValidationError
 
 from evolution_api.layout import SERVED_MODEL
 from evolution_jobs.scenes.library import SceneError
-from evolution_jobs.solver_api import TOO_MANY_REQUESTS, UNUSABLE_SCENE, Instance, Prediction, Reply, Request
+from evolution_jobs.serve.admission import RETRY_AFTER_S, Admission
+from evolution_jobs.solver_api import UNUSABLE_SCENE, Instance, Prediction, Reply, Request
 from evolution_jobs.storage.store import StorageError
 
 MAX_WAITING = 16
 """Requests admitted at once: each may hold a scene's frames (32 of 640x480 are 30 MB), and the model takes one at a time."""
-RETRY_AFTER_S = 1
 SERVICE_UNAVAILABLE = 503
 GRACE_S = 2
 """From SIGTERM to the end of requests under way; the client asks again elsewhere."""
 
-WAITING = Gauge("evolution_solver_waiting_requests", "Requests admitted and not yet answered")
 QUESTIONS = Counter("evolution_solver_questions", "Questions answered")
-REFUSED = Counter("evolution_solver_refused_requests", "Requests refused because the queue was full")
 MODEL_SECONDS = Histogram("evolution_solver_model_seconds", "Seconds in the model for the questions of one scene")
 FRAMES_SECONDS = Histogram("evolution_solver_frames_seconds", "Seconds to read the frames of one scene")
 
@@ -52,7 +50,7 @@ class SolverModel(kserve.Model):  # type: ignore[misc]
         super().__init__(SERVED_MODEL)
         self.read_frames = read_frames
         self.confidences = confidences
-        self.waiting = 0
+        self.admission = Admission(MAX_WAITING)
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="solver")
         self.ready = True
 
@@ -66,21 +64,8 @@ class SolverModel(kserve.Model):  # type: ignore[misc]
             request = Request.model_validate(payload)
         except ValidationError as error:
             raise InvalidInput(sentence(error)) from None
-        if self.waiting >= MAX_WAITING:
-            REFUSED.inc()
-            raise HTTPException(
-                TOO_MANY_REQUESTS,
-                f"{self.waiting} requests are waiting and this server admits {MAX_WAITING}; ask again in {RETRY_AFTER_S} s",
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
-        # The event loop is one thread: nothing runs between the test above and this line.
-        self.waiting += 1
-        WAITING.set(self.waiting)
-        try:
+        with self.admission.admitted():
             return Reply(predictions=tuple([await self.answer(i) for i in request.instances])).model_dump(mode="json")
-        finally:
-            self.waiting -= 1
-            WAITING.set(self.waiting)
 
     async def answer(self, instance: Instance) -> Prediction:
         try:

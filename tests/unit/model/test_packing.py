@@ -23,7 +23,7 @@ ANSWERS = ["3", "yes", "1.5", "sofa"]
 
 def alone(solver: Solver, images: Sequence[Image.Image], prompt: str, answer: str) -> torch.Tensor:
     """Log-probabilities of the answer's tokens and its end token, by the stock processor and the stock forward pass."""
-    chat = messages(len(images), prompt)
+    chat = messages([{"type": "image"}] * len(images), prompt)
     text = solver.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     inputs = solver.processor(text=[text + answer + "<|im_end|>"], images=list(images), return_tensors="pt")
     targets = [*solver.tokenizer(answer).input_ids, solver.end_id]
@@ -74,7 +74,7 @@ def test_answers_equal_stock_generation_question_by_question(solver: Solver, fra
     images = frames(4, 3)
     expected = []
     for prompt in PROMPTS:
-        chat = messages(len(images), prompt)
+        chat = messages([{"type": "image"}] * len(images), prompt)
         text = solver.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         inputs = solver.processor(text=[text], images=images, return_tensors="pt")
         out = solver.model.generate(**inputs, max_new_tokens=6, do_sample=False)
