@@ -1,14 +1,14 @@
 """A Kubernetes API server for the tests in this folder: one of their own, or the one that EVOLUTION_TEST_KUBECONFIG names."""
 
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.harness.api import Api, Object, Refused, address
+from tests.cluster.harness.api import Api, Object, Refused, address, connected, own_namespace
 from tests.cluster.harness.control_plane import ControlPlane, running
+from tests.cluster.lab import UPSTREAM, Lab
 from tests.tools.daemon import eventually
 
 from evolution_api import crd as contract
@@ -43,19 +43,14 @@ def kubeconfig(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def api(kubeconfig: Path, binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    client = Api(kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl"))
-    yield client
-    client.close()
+    with connected(kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl")) as client:
+        yield client
 
 
 @pytest.fixture
 def namespace(api: Api) -> Iterator[str]:
-    """A namespace of the test's own; its objects go with it, some time after the test."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    api.create(made)
-    yield name
-    api.delete(address(made))
+    with own_namespace(api) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +83,11 @@ def crd(install: Callable[[Object], None]) -> Object:
     definition: Object = yaml.safe_load(contract.FILE.read_text())
     install(definition)
     return definition
+
+
+@pytest.fixture
+def lab(api: Api, namespace: str, crd: Object, install: Callable[[Object], None]) -> Lab:
+    """Where children are completed by hand; for them other people's kinds are installed with schemas that take everything."""
+    for definition in UPSTREAM:
+        install(definition)
+    return Lab(api, namespace)

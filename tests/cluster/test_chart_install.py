@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster.chart import CHART, RELEASE, Helm, HelmError
-from tests.cluster.harness.api import Api, Object, Refused, address
+from tests.cluster.harness.api import Api, Object, Refused, address, connected
 from tests.cluster.harness.control_plane import running
 from tests.cluster.lab import UPSTREAM
 from tests.cluster.runs import run
@@ -45,9 +45,8 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str],
 
 @pytest.fixture(scope="module")
 def api(kubeconfig: Path, binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    client = Api(kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl"))
-    yield client
-    client.close()
+    with connected(kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl")) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from tests.cluster.chart import CHART, RELEASE, Helm, Right, documented
 from tests.cluster.harness.api import Api, Object, Refused, address
-from tests.cluster.lab import UPSTREAM, Lab, log_of
+from tests.cluster.lab import Lab, log_of
 from tests.tools.daemon import LOOPBACK, Daemon, eventually, free_ports
 
 pytestmark = pytest.mark.skipif(
@@ -108,13 +108,6 @@ def less(rule: Object, right: Right) -> Object:
 @pytest.fixture(scope="module")
 def helm(kubeconfig: Path, binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Helm:
     return Helm(binary("helm"), tmp_path_factory.mktemp("helm"), kubeconfig)
-
-
-@pytest.fixture
-def lab(api: Api, namespace: str, crd: Object, install: Callable[[Object], None]) -> Lab:
-    for definition in UPSTREAM:
-        install(definition)
-    return Lab(api, namespace)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from tests.cluster.harness.api import Api, Object, Refused, address
+from tests.cluster.harness.api import Object, Refused, address
 from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.lab import UPSTREAM, Lab, at_work, log_of, operator
 from tests.conftest import ROOT
@@ -24,13 +24,6 @@ from evolution_api.results import StageSummary
 pytestmark = pytest.mark.skipif(
     "EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="children are completed by hand: needs no nodes"
 )
-
-
-@pytest.fixture
-def lab(api: Api, namespace: str, crd: Object, install: Callable[[Object], None]) -> Lab:
-    for definition in UPSTREAM:
-        install(definition)
-    return Lab(api, namespace)
 
 
 @pytest.fixture

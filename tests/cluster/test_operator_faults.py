@@ -3,13 +3,13 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.cluster.harness.api import Api, Object
-from tests.cluster.lab import UPSTREAM, Lab, at_work, comparable, log_of, operator
+from tests.cluster.harness.api import Object
+from tests.cluster.lab import Lab, at_work, comparable, log_of, operator
 from tests.cluster.proxy import Proxy, Request
 from tests.tools.daemon import eventually
 
@@ -31,13 +31,6 @@ CHILDREN = [
 """Of a run of one round, each made once."""
 LEFT = ["r1-evaluate", "r1-generate", "r1-probe", "r1-train"]
 """Of them when the run has ended."""
-
-
-@pytest.fixture
-def lab(api: Api, namespace: str, crd: Object, install: Callable[[Object], None]) -> Lab:
-    for definition in UPSTREAM:
-        install(definition)
-    return Lab(api, namespace)
 
 
 @pytest.fixture

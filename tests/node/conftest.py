@@ -1,11 +1,10 @@
 """A control plane with a real node for the tests in this folder; `make test-cluster` runs them, as root."""
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Api, Refused, address
+from tests.cluster.harness.api import Api, Refused, connected, own_namespace
 from tests.cluster.harness.node import Node, running_node
 from tests.tools.daemon import eventually
 
@@ -28,25 +27,21 @@ def node(tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def api(node: Node, binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    client = Api(node.plane.kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl"))
-    yield client
-    client.close()
+    with connected(node.plane.kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl")) as client:
+        yield client
 
 
 @pytest.fixture
 def namespace(api: Api) -> Iterator[str]:
     """A namespace of the test's own, in which pods can be made."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    api.create(made)
+    with own_namespace(api) as name:
 
-    def has_account() -> bool:
-        try:
-            api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")
-        except Refused:
-            return False
-        return True
+        def has_account() -> bool:
+            try:
+                api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")
+            except Refused:
+                return False
+            return True
 
-    eventually(has_account, "the namespace has its service account")
-    yield name
-    api.delete(address(made))
+        eventually(has_account, "the namespace has its service account")
+        yield name

@@ -6,6 +6,9 @@ It knows any cluster that a kubeconfig file describes. Refusals are exceptions t
 import os
 import ssl
 import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +93,25 @@ class Api:
             raise Refused(answer.json() if is_status else {"code": answer.status_code, "message": answer.text})
         found: Object = answer.json()
         return found
+
+
+@contextmanager
+def connected(kubeconfig: Path, kubectl: Path, folder: Path) -> Iterator[Api]:
+    client = Api(kubeconfig, kubectl, folder)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def own_namespace(api: Api) -> Iterator[str]:
+    """A namespace of a test's own; its objects go with it, some time after the test."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    api.create(made)
+    yield name
+    api.delete(address(made))
 
 
 def collection(manifest: Object) -> str:

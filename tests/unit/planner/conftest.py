@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from tests.documents import laid_over
 
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
 from evolution_api.results import StageSummary
@@ -50,7 +51,7 @@ class World:
 
     def __init__(self, **changes: Any) -> None:
         self.now = START
-        self.spec = merged(SPEC, changes)
+        self.spec = laid_over(SPEC, changes)
         self.meta: dict[str, Any] = {"name": "x", "namespace": "lab", "uid": "uid-x", "generation": 1, "annotations": {}}
         self.status: dict[str, Any] = {}
         self.children: dict[str, dict[str, Any]] = {}
@@ -101,7 +102,7 @@ class World:
         self.now += timedelta(seconds=seconds)
 
     def edit(self, **changes: Any) -> None:
-        self.spec = merged(self.spec, changes)
+        self.spec = laid_over(self.spec, changes)
         self.meta["generation"] += 1
 
     def resume(self, value: str) -> None:
@@ -272,19 +273,6 @@ def condition(type_: str, at: datetime) -> dict[str, Any]:
 
 def stamp(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Nested update; None removes."""
-    result = deepcopy(base)
-    for key, value in changes.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict) and isinstance(result.get(key), dict):
-            result[key] = merged(result[key], value)
-        else:
-            result[key] = value
-    return result
 
 
 @pytest.fixture
