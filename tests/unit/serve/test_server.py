@@ -116,7 +116,7 @@ def test_past_the_bound_requests_are_refused_and_told_when_to_come_back() -> Non
         await asyncio.sleep(0.05)
         release.set()
         answers = await asyncio.gather(*under_way, return_exceptions=True)
-        assert model.waiting == 0
+        assert model.admission.waiting == 0
         answers.append(await model.predict(request))
         model.stop()
         return answers
