@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test quickstart real-rooms smoke test test-cluster cluster-up cluster-down check crds verify lock bench clean
+.PHONY: help setup setup-test setup-cluster quickstart real-rooms smoke test test-cluster cluster-up cluster-down check crds verify lock bench clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -13,6 +13,9 @@ setup:
 
 setup-test:
 	@scripts/setup.sh test
+
+setup-cluster:
+	@scripts/setup.sh cluster
 
 quickstart: setup ## Turn the loop for four rounds on this machine and write a report
 	.venv/bin/evolution run examples/quickstart.yaml
@@ -30,7 +33,7 @@ smoke: setup ## The smallest run that goes through every stage twice
 test: setup-test check ## All tests that need neither a cluster nor a GPU
 	$(PYTHON) -m pytest -q tests/local tests/cluster
 
-test-cluster: setup-test ## The tests that run pods, on a real node made for them: needs root
+test-cluster: setup-cluster ## The tests that run pods, on a real node made for them: needs root
 	$(PYTHON) -m pytest -q -m cluster tests/node
 
 cluster-up: setup-test ## Start a Kubernetes control plane on this machine, to try things on: no root, no nodes

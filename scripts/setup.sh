@@ -1,10 +1,21 @@
 #!/usr/bin/env bash
-# Sets up .venv from the lock; `setup.sh test` also brings what only the tests need. Does nothing where all is there.
+# Sets up .venv from the lock; `setup.sh test` also brings what only the tests need, `setup.sh cluster` what a test node and the
+# images need besides. Does nothing where all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+what=${1:-}
 packages=(libusb-1.0-0 libgl1 libgomp1 libx11-6) # Open3D's
-[ "${1:-}" = test ] && packages+=(chromium)      # the report's browser test
+[ -z "$what" ] || packages+=(chromium)           # the report's browser test
+if [ "$what" = cluster ]; then
+  packages+=(busybox-static)
+  # by program: a machine with Docker has a containerd of another package, which Debian's would drive out
+  for program in containerd runc iptables buildah debootstrap; do
+    command -v "$program" >/dev/null || packages+=("$program")
+  done
+  command -v ip >/dev/null || packages+=(iproute2)
+  [ -e /usr/lib/cni/ptp ] || packages+=(containernetworking-plugins)
+fi
 
 missing=()
 for package in "${packages[@]}"; do
@@ -17,7 +28,7 @@ elif ! command -v uv >/dev/null && ! "$python" -c 'import ensurepip' 2>/dev/null
   missing+=(python3-venv)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
-  install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing[*]}"
+  install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove --no-install-recommends ${missing[*]}"
   if ! command -v apt-get >/dev/null; then
     echo "setup: this system has no apt-get; install what Debian calls: ${missing[*]}" >&2
     exit 1
@@ -53,7 +64,7 @@ if [ "$(cat .venv/.ready 2>/dev/null)" != "$stamp" ]; then
   echo "$stamp" >.venv/.ready
 fi
 
-if [ "${1:-}" = test ] && [ ! -e .venv/bin/go ] && ! printf '%s\n' go1.25 "$(go env GOVERSION 2>/dev/null)" | sort -VC; then
+if [ -n "$what" ] && [ ! -e .venv/bin/go ] && ! printf '%s\n' go1.25 "$(go env GOVERSION 2>/dev/null)" | sort -VC; then
   echo "setup: bringing Go, which builds the S3 server and the control plane of the tests"
   "$uv" pip install -q --python .venv/bin/python --require-hashes -r tests/tools/go.lock
 fi

@@ -3,13 +3,23 @@
 Nothing in this module knows where the facts come from or how a plan is carried out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evolution_api.run import EvolutionRunStatus
 
 KubeObject = dict[str, Any]
 """A Kubernetes object as JSON has it."""
+
+
+@dataclass(frozen=True)
+class PodExtras:
+    """What every pod of every run gets besides its own, as Kubernetes has it: a proxy's address, a volume of certificates."""
+
+    env: tuple[KubeObject, ...] = ()
+    """Below what a run says for its pods, and below the operator's own."""
+    volumes: tuple[KubeObject, ...] = ()
+    volume_mounts: tuple[KubeObject, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,7 @@ class Settings:
     """Image of the programs that load a model: serve, train, evaluate, and generate where it loads its proposer."""
     deployment_mode: str = "Standard"
     """KServe's name for plain Deployments; releases before the renaming know only RawDeployment."""
+    pods: PodExtras = field(default_factory=PodExtras)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ POD = "spec.template.spec"
 MAIN = f"{POD}.containers.0"
 AFFINITY: Object = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
 PROXY: Object = {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}
+PACKAGES: Object = {"name": "packages", "persistentVolumeClaim": {"claimName": "packages", "readOnly": True}}
+AT_OPT: Object = {"name": "packages", "mountPath": "/opt/packages", "readOnly": True}
 POLICY = "NetworkPolicy"
 TESTER: Object = {
     "podSelector": {
@@ -41,11 +43,18 @@ EVERYTHING: Object = {
     "watchNamespaces": ["a"],
     "networkPolicy": {"enabled": True, "metricsFrom": [SCRAPER]},
     "env": [PROXY],
+    "runs": {"env": [PROXY], "extraVolumes": [PACKAGES], "extraVolumeMounts": [AT_OPT]},
     "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "1"}}, "dashboard": {"enabled": True}},
 }
 SAMPLES = {Counter: ["_total"], Gauge: [""], Histogram: ["_bucket", "_count", "_sum"]}
 """What Prometheus stores of a metric."""
 PEOPLE = ["evolution-operator-view", "evolution-operator-edit"]
+
+
+def packed(value: Object) -> str:
+    """As Helm writes JSON."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
 
 SWITCHES: dict[str, tuple[Object, str, str, list[Any]]] = {
     # values, kind, path, what stands there in the objects of that kind
@@ -101,6 +110,19 @@ SWITCHES: dict[str, tuple[Object, str, str, list[Any]]] = {
         [f"--model-image=evolution-train@{DIGEST}"],
     ),
     "deployment mode": ({"deploymentMode": "RawDeployment"}, "Deployment", f"{MAIN}.args.2", ["--deployment-mode=RawDeployment"]),
+    "nothing for the pods of runs": ({}, "Deployment", f"{MAIN}.args.3", ["--health-port=8080"]),
+    "for the pods of runs": (
+        {"runs": {"env": [PROXY], "extraVolumes": [PACKAGES], "extraVolumeMounts": [AT_OPT]}},
+        "Deployment",
+        f"{MAIN}.args.3",
+        [f"--pods={packed({'env': [PROXY], 'volumeMounts': [AT_OPT], 'volumes': [PACKAGES]})}"],
+    ),
+    "for the pods of runs, to be filled in there": (
+        {"runs": {"env": [{"name": "A", "value": "$(B)"}]}},
+        "Deployment",
+        f"{MAIN}.args.3",
+        ['--pods={"env":[{"name":"A","value":"$$(B)"}],"volumeMounts":[],"volumes":[]}'],  # the kubelet makes $( of $$(
+    ),
     "definition": ({}, "CustomResourceDefinition", "metadata.name", ["evolutionruns.evolution.spatial.io"]),
     "no definition": ({"crd": {"install": False}}, "CustomResourceDefinition", "metadata.name", []),
     "people's roles": ({"watchNamespaces": ["a"]}, "ClusterRole", "metadata.name", PEOPLE),
@@ -221,6 +243,18 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "a variable without a name": ({"env": [{"value": "x"}]}, "at '/env/0': missing property 'name'"),
     "the chart's own variable": ({"env": [{"name": "POD_NAME"}]}, "env: POD_NAME is the chart's own; leave it out"),
+    "a volume of the runs that pods have": (
+        {"runs": {"extraVolumes": [{"name": "tmp"}]}},
+        "at '/runs/extraVolumes/0/name': 'not' failed",
+    ),
+    "a place of the runs that pods have": (
+        {"runs": {"extraVolumes": [PACKAGES], "extraVolumeMounts": [AT_OPT | {"mountPath": "/tmp"}]}},
+        "at '/runs/extraVolumeMounts/0/mountPath': 'not' failed",
+    ),
+    "a mount of no volume": (
+        {"runs": {"extraVolumeMounts": [AT_OPT]}},
+        "runs.extraVolumeMounts: there is no volume packages; name it in runs.extraVolumes",
+    ),
     "a label that is no text": ({"nodeSelector": {"gpu": True}}, "at '/nodeSelector/gpu': got boolean, want string"),
 }
 

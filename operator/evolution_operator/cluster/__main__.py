@@ -7,6 +7,7 @@ In a pod it uses the pod's service account, elsewhere the kubeconfig (KUBECONFIG
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from evolution_operator.cluster.lease import Lease, LeaseLostError
 from evolution_operator.cluster.logs import configure
 from evolution_operator.cluster.reconciler import Reconciler
 from evolution_operator.cluster.wakes import Wakes
-from evolution_operator.interface import Settings
+from evolution_operator.interface import PodExtras, Settings
 
 log = logging.getLogger("evolution_operator.cluster")
 
@@ -37,9 +38,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs-image", default=built_in.jobs_image, help="image of the programs without a model")
     parser.add_argument("--model-image", default=built_in.model_image, help="image of the programs with a model")
     parser.add_argument("--deployment-mode", default=built_in.deployment_mode, help="KServe's name for plain Deployments")
+    parser.add_argument(
+        "--pods",
+        type=pod_extras,
+        default=built_in.pods,
+        help="JSON: env, volumes and volumeMounts that every pod of every run gets besides its own, as Kubernetes has them",
+    )
     parser.add_argument("--health-port", type=int, default=8080, help="port of /healthz and /readyz")
     parser.add_argument("--resync-seconds", type=float, default=120, help="between two looks at a live run that nothing woke")
     return parser.parse_args()
+
+
+def pod_extras(text: str) -> PodExtras:
+    try:
+        given = json.loads(text)
+        return PodExtras(*(tuple(given[what]) for what in ("env", "volumes", "volumeMounts")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{error!r}: not a JSON object with the lists env, volumes and volumeMounts") from error
 
 
 async def operate(options: argparse.Namespace) -> None:
@@ -57,7 +72,7 @@ async def operate(options: argparse.Namespace) -> None:
             if stop.is_set():
                 return
             log.info("working as %s", identity)
-            chosen = Settings(options.jobs_image, options.model_image, options.deployment_mode)
+            chosen = Settings(options.jobs_image, options.model_image, options.deployment_mode, options.pods)
             reconciler = Reconciler(api, wakes, chosen, options.resync_seconds)
             watching = kopf.operator(
                 registry=registry(wakes, reconciler, login),

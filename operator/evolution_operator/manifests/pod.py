@@ -88,7 +88,7 @@ def metadata(work: Work, role: str, suffix: str = "") -> KubeObject:
 
 
 def environment(work: Work, pod: Pod, further: tuple[KubeObject, ...] = ()) -> list[KubeObject]:
-    """The operator's variables last: where a name stands twice, Kubernetes takes the last."""
+    """The run's variables replace those of the operator's settings, and the operator's own replace both."""
     run = work.run.metadata
     stage_input = StageInput(
         namespace=run.namespace,
@@ -107,8 +107,8 @@ def environment(work: Work, pod: Pod, further: tuple[KubeObject, ...] = ()) -> l
     secret = work.run.spec.storage.secret_name
     if secret is not None:
         ours += [from_secret(key, secret, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    names = {variable["name"] for variable in ours}
-    return [variable for variable in users if variable["name"] not in names] + ours
+    by_name = {variable["name"]: variable for variable in (*work.settings.pods.env, *users, *ours)}
+    return list(by_name.values())
 
 
 def from_secret(variable: str, secret: str, key: str) -> KubeObject:
@@ -131,7 +131,7 @@ def container(
     accelerator = work.run.spec.scheduling.accelerator
     if accelerators and accelerator != "none":
         limits[accelerator] = str(accelerators)
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "home", "mountPath": HOME}]  # noqa: S108
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "home", "mountPath": HOME}, *work.settings.pods.volume_mounts]  # noqa: S108
     if shared_memory:
         mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})  # noqa: S108
     return {
@@ -153,7 +153,11 @@ def container(
 def pod_spec(work: Work, main: KubeObject, *, grace_s: int = GRACE_S) -> KubeObject:
     """The pod around `main`, without a restart policy: that is the child's to set."""
     scheduling = work.run.spec.scheduling
-    volumes: list[KubeObject] = [{"name": "tmp", "emptyDir": {}}, {"name": "home", "emptyDir": {}}]
+    volumes: list[KubeObject] = [
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "home", "emptyDir": {}},
+        *work.settings.pods.volumes,
+    ]
     if any(mount["name"] == "shared-memory" for mount in main["volumeMounts"]):
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory"}})
     spec: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pytest
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT
 from evolution_api.run import EvolutionRun
-from evolution_operator.interface import Settings
+from evolution_operator.interface import PodExtras, Settings
 from evolution_operator.manifests.catalogue import SERVER, WORK
 from evolution_operator.manifests.pod import Work, from_secret
 
@@ -17,13 +17,13 @@ CHILDREN = ("prepare", "generate", "server", "probe", "train", "evaluate", "clea
 
 @pytest.fixture
 def manifest_of(world_of):
-    def build(child: str, name: str = "x", **changes: Any) -> dict[str, Any]:
+    def build(child: str, name: str = "x", settings: Settings = Settings(), **changes: Any) -> dict[str, Any]:  # noqa: B008
         world = world_of(**changes)
         run = EvolutionRun.model_validate({"metadata": world.meta | {"name": name}, "spec": world.spec})
         stage = "probe" if child == "server" else child
         url = "http://solver" if child == "probe" else None
         builder = SERVER if child == "server" else WORK[stage]
-        manifest = builder.manifest(Work(run, stage, 3, 2, Settings(), server_url=url))
+        manifest = builder.manifest(Work(run, stage, 3, 2, settings, server_url=url))
         assert manifest["kind"] == builder.kind
         json.dumps(manifest)
         return manifest
@@ -63,6 +63,25 @@ def test_every_pod_meets_the_restricted_standard(manifest_of, child):
         assert all("emptyDir" in volume for volume in pod["volumes"])
         assert {m["name"] for m in main["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
         assert {"/tmp", "/home/evolution"} <= {m["mountPath"] for m in main["volumeMounts"]}
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+def test_every_pod_gets_what_the_operator_was_told_to_give(manifest_of, child):
+    volume, mount = {"name": "packages", "emptyDir": {}}, {"name": "packages", "mountPath": "/opt/packages"}
+    variables = ({"name": "HTTPS_PROXY", "value": "p"}, {"name": ENV_INPUT, "value": "not this"})
+    manifest = manifest_of(child, settings=Settings(pods=PodExtras(variables, (volume,), (mount,))))
+    for pod in pods_of(manifest):
+        assert volume in pod["volumes"]
+        assert mount in pod["containers"][0]["volumeMounts"]
+    names = [variable["name"] for variable in only_container(manifest)["env"]]
+    assert (len(names), env(manifest)["HTTPS_PROXY"]) == (len(set(names)), "p")
+    assert env(manifest)[ENV_INPUT] == env(manifest_of(child))[ENV_INPUT]
+
+
+def test_what_a_run_says_of_its_pods_goes_over_what_the_operator_was_told(manifest_of):
+    told = Settings(pods=PodExtras(env=({"name": "HF_HUB_OFFLINE", "value": "0"},)))
+    manifest = manifest_of("train", settings=told, training={"pod": {"env": [{"name": "HF_HUB_OFFLINE", "value": "1"}]}})
+    assert env(manifest)["HF_HUB_OFFLINE"] == "1"
 
 
 @pytest.mark.parametrize("child", CHILDREN)
