@@ -4,13 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 from tests.tools import binaries
-from tests.tools.daemon import LOOPBACK, Daemon, accepts, free_ports
+from tests.tools.daemon import Daemon
+from tests.tools.s3 import CREDENTIALS, s3_serving
 
 ROOT = Path(__file__).parent.parent
-ACCESS_KEY, SECRET_KEY = "test-access", "test-secret"
 
 
 @pytest.fixture(scope="session")
@@ -37,23 +36,13 @@ def binary(pytestconfig: pytest.Config) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]) -> Iterator[Daemon]:
     """`stop` and `start` let a test take it away and bring it back on the same data."""
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "data").mkdir()
-    (port,) = free_ports(1)
-    command = [str(binary("versitygw")), "--port", f"{LOOPBACK}:{port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
-    url = f"http://{LOOPBACK}:{port}"
-    server = Daemon([*command, "posix", str(folder / "data")], url, folder / "versitygw.log", lambda: accepts(port))
-    server.start()
-    yield server
-    server.stop()
+    with s3_serving(tmp_path_factory.mktemp("s3"), binary) as server:
+        yield server
 
 
 @pytest.fixture
 def s3_endpoint(s3_server: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
-    """URL of the server; the credentials and a bucket `runs` are ready."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    client = boto3.client("s3", endpoint_url=s3_server.url, region_name="us-east-1")
-    if "runs" not in {b["Name"] for b in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket="runs")
+    """URL of the server, with a bucket `runs`; the credentials are in the environment."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
     return s3_server.url

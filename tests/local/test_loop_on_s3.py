@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
 import yaml
+from tests.tools.s3 import s3_client, upload
 
 from evolution_operator.local.folder import Workdir
 
@@ -26,13 +26,11 @@ def evolution(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def run_file(s3_endpoint: str, tmp_path: Path) -> Path:
     """The smoke example with every URI on the server: prepared rooms, the tiny model, the run's own storage."""
-    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
-    for path in (EXAMPLES / "tiny-model").iterdir():
-        client.upload_file(str(path), "runs", f"models/tiny/{path.name}")
+    client = s3_client(s3_endpoint)
+    upload(client, EXAMPLES / "tiny-model", "models/tiny")
     made = evolution("prepare", "procedural", "--rooms", 8, "--out", tmp_path / "rooms")
     assert made.returncode == 0, made.stderr
-    for path in (p for p in (tmp_path / "rooms").rglob("*") if p.is_file()):
-        client.upload_file(str(path), "runs", f"rooms/{path.relative_to(tmp_path / 'rooms').as_posix()}")
+    upload(client, tmp_path / "rooms", "rooms")
     document = yaml.safe_load((EXAMPLES / "smoke.yaml").read_text())
     document["spec"]["model"]["uri"] = "s3://runs/models/tiny"
     document["spec"]["scenes"] = {"uri": "s3://runs/rooms", "framesPerScene": 6}
@@ -49,7 +47,7 @@ def test_a_whole_run_lives_on_s3(run_file: Path, s3_endpoint: str, tmp_path: Pat
     assert run is not None
     assert run.status.phase == "Succeeded"
     assert [record.round for record in run.status.rounds] == [0, 1, 2]
-    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    client = s3_client(s3_endpoint)
     prefix = f"evolution/{run.metadata.namespace}/{run.metadata.name}/{run.metadata.uid}/"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket="runs", Prefix=prefix)
     keys = [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", ())]

@@ -86,10 +86,10 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def accepts(port: int) -> bool:
+def accepts(port: int, address: str = LOOPBACK) -> bool:
     """Whether somebody listens there."""
     try:
-        socket.create_connection((LOOPBACK, port), timeout=1).close()
+        socket.create_connection((address, port), timeout=1).close()
     except OSError:
         return False
     return True
