@@ -4,16 +4,15 @@ It carries no owner reference: foreground deletion of the run would take it away
 it, and a time to live catches what is left behind.
 """
 
-from evolution_api.run import Pod
 from evolution_operator.interface import KubeObject
 from evolution_operator.manifests.job import single
-from evolution_operator.manifests.pod import Work, container
+from evolution_operator.manifests.pod import LIGHT, Work, container
 
 TIME_TO_LIVE_S = 3600
 
 
 def manifest(work: Work) -> KubeObject:
-    job = single(work, container(work, "cleanup", Pod(), image=work.settings.jobs_image))
+    job = single(work, container(work, "cleanup", LIGHT, image=work.settings.jobs_image))
     del job["metadata"]["ownerReferences"]
     job["spec"]["ttlSecondsAfterFinished"] = TIME_TO_LIVE_S
     job["spec"]["suspend"] = False

@@ -21,7 +21,7 @@ from evolution_api.layout import (
     LABEL_STAGE,
     child_name,
 )
-from evolution_api.run import EvolutionRun, Pod
+from evolution_api.run import EvolutionRun, Pod, ResourceAmounts
 from evolution_operator.interface import KubeObject, Settings
 
 NOT_TOLD: Any = {"spec": {group: {"pod"} for group in ("generation", "probe", "training", "evaluation")}}
@@ -30,6 +30,9 @@ NOT_TOLD: Any = {"spec": {group: {"pod"} for group in ("generation", "probe", "t
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "evolution-operator"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+
+LIGHT = Pod(resources=ResourceAmounts(requests={"cpu": "100m", "memory": "256Mi"}))
+"""Of programs that ask and delete, which no run says anything about; a namespace with a quota admits no pod without requests."""
 
 GRACE_S = 30
 """From SIGTERM to SIGKILL; long enough to write last words."""
