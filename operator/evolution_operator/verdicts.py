@@ -131,7 +131,14 @@ def _pytorch_job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
         return _finished(replace(facts, finished=_time(status.get("completionTime"))), 1 - len(heard), leaders)
     if job["spec"].get("runPolicy", {}).get("suspend") or _condition(job, "Suspended") is not None:
         return Verdict("Queued", "Queued", _queue_message(job))
-    return replace(_under_way(pods), started=started)
+    found = replace(_under_way(pods), started=started)
+    wanted = sum(replica.get("replicas", 1) for replica in job["spec"]["pytorchReplicaSpecs"].values())
+    if found.state == "Running" and len(pods) < wanted:
+        # A pod that is refused leaves no trace in the status, and the others wait for it.
+        job_name = job["metadata"]["name"]
+        message = f"{len(pods)} of {wanted} pods are there; `kubectl describe pytorchjob {job_name}` says why the others are not"
+        return replace(found, state="Pending", reason="PodsMissing", message=message)
+    return found
 
 
 def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
@@ -296,7 +303,7 @@ def _trouble(pods: tuple[KubeObject, ...]) -> tuple[str, str] | None:
     for pod in pods:
         status: dict[str, Any] = pod.get("status", {})
         name = pod["metadata"]["name"]
-        for container in status.get("containerStatuses") or ():
+        for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
             waiting = container.get("state", {}).get("waiting") or {}
             if waiting.get("reason") in WAITING_IN_TROUBLE:
                 return waiting["reason"], plain(f"pod {name}: {waiting.get('message') or waiting['reason']}")

@@ -149,6 +149,7 @@ def container(
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,  # here and not of the pod: the training operator's own container before workers is root
         },
     }
 
@@ -166,7 +167,7 @@ def pod_spec(work: Work, main: KubeObject, *, grace_s: int = GRACE_S) -> KubeObj
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "containers": [main],
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "terminationGracePeriodSeconds": grace_s,
         "volumes": volumes,
     }

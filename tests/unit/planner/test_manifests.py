@@ -53,12 +53,13 @@ def env(manifest: dict[str, Any]) -> dict[str, Any]:
 def test_every_pod_meets_the_restricted_standard(manifest_of, child):
     for pod in pods_of(manifest_of(child)):
         assert pod["automountServiceAccountToken"] is False
-        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert pod["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
         (main,) = pod["containers"]
         assert main["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
         }
         assert all("emptyDir" in volume for volume in pod["volumes"])
         assert {m["name"] for m in main["volumeMounts"]} == {v["name"] for v in pod["volumes"]}

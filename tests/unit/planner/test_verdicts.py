@@ -28,8 +28,9 @@ def indexed(status: dict[str, Any], completions: int) -> dict[str, Any]:
     return job(status, completionMode="Indexed", completions=completions)
 
 
-def training(conditions: list[dict[str, str]], **policy: Any) -> dict[str, Any]:
-    return {"kind": "PyTorchJob", "metadata": {"name": "t"}, "spec": {"runPolicy": policy}, "status": {"conditions": conditions}}
+def training(conditions: list[dict[str, str]], workers: int = 0, **policy: Any) -> dict[str, Any]:
+    spec = {"runPolicy": policy, "pytorchReplicaSpecs": {"Master": {"replicas": 1}, "Worker": {"replicas": workers}}}
+    return {"kind": "PyTorchJob", "metadata": {"name": "t"}, "spec": spec, "status": {"conditions": conditions}}
 
 
 def service(conditions: list[dict[str, str]], **status: Any) -> dict[str, Any]:
@@ -202,13 +203,30 @@ def test_a_pod_out_of_memory_is_told_so():
             "CreateContainerConfigError",
             'pod p0: secret "s3" not found',
         ),
+        (
+            {
+                "initContainerStatuses": [
+                    {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "image will run as root"}}}
+                ],
+                "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}],
+            },
+            "CreateContainerConfigError",
+            "pod p0: image will run as root",
+        ),
     ],
-    ids=["no node", "no secret"],
+    ids=["no node", "no secret", "a container before it"],
 )
 def test_why_it_does_not_start(status, reason, message):
     waiting = {**pod("Pending"), "status": {"phase": "Pending", **status}}
     found = verdict(job(), [waiting])
     assert (found.state, found.reason, found.message) == ("Pending", reason, message)
+
+
+def test_a_worker_that_is_refused_leaves_no_trace_but_its_absence():
+    found = verdict(training(true("Running"), workers=2), [pod("Running")])
+    assert (found.state, found.reason) == ("Pending", "PodsMissing")
+    assert found.message == "1 of 3 pods are there; `kubectl describe pytorchjob t` says why the others are not"
+    assert verdict(training(true("Created"), workers=2), [pod("Pending")]).message == ""
 
 
 HOSTILE = {
