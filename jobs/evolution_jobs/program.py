@@ -83,6 +83,7 @@ def start_logging(**context: object) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines(context))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells for each client where it found its credentials
 
 
 def run(main: Callable[[StageInput], StageSummary]) -> NoReturn:

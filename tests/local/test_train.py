@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tools.daemon import accepts, eventually
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import Stage
@@ -239,6 +240,19 @@ def test_two_pods_of_one_process_write_what_one_pod_of_two_writes(
                 pod.kill_all()
     assert first.counts == second.counts
     assert opened(world, storage)[1] == opened(world, undisturbed)[1]
+
+
+def test_sigterm_ends_a_pod_that_waits_for_another_one(world: Path, storage: Path, tmp_path: Path) -> None:
+    port = free_port()
+    alone = Training(stage(world, storage, "train", 1, nodes=2, processes_per_node=1), tmp_path, 0, port)
+    try:
+        alone.reach("pod 1 of 2 waits for the others")
+        eventually(lambda: accepts(port), "others may come")
+        alone.process.send_signal(signal.SIGTERM)
+        assert "SIGTERM" in str(alone.end(EXIT_TERMINATED).error)
+    finally:
+        if alone.process.poll() is None:
+            alone.kill_all()
 
 
 def test_a_committed_round_is_left_alone(world: Path, undisturbed: Path, start: Callable[[StageInput], Training]) -> None:

@@ -49,9 +49,10 @@ class Store(Protocol):
         ...
 
 
-def open_store(uri: str, endpoint: str | None = None) -> Store:
+def open_store(uri: str, endpoint: str | None = None, *, patience_s: float | None = None) -> Store:
     """Open file:///folder or s3://bucket/prefix; `endpoint` is the URL of an S3 server other than AWS.
 
+    `patience_s`: how long an S3 server may be away; None means as long as a program waits.
     Raises ValueError for any other URI.
     """
     scheme, _, rest = uri.partition("://")
@@ -63,7 +64,7 @@ def open_store(uri: str, endpoint: str | None = None) -> Store:
         from evolution_jobs.storage.s3 import S3Store
 
         bucket, _, prefix = rest.partition("/")
-        return S3Store(bucket, prefix, endpoint)
+        return S3Store(bucket, prefix, endpoint, *(() if patience_s is None else (patience_s,)))
     raise ValueError(f"storage uri {uri!r} has the scheme {scheme!r}; use file:///folder or s3://bucket/prefix")
 
 

@@ -28,6 +28,7 @@ from evolution_jobs.program import (
     TerminatedError,
     log,
     start_logging,
+    write_last_words,
 )
 from evolution_jobs.storage.manifests import committed, summary_of
 from evolution_jobs.storage.store import CorruptError, run_store
@@ -36,6 +37,8 @@ from evolution_jobs.train import checkpoint
 SAVING_S = 120
 """Longest time that a process may take between SIGTERM and its end; a checkpoint is saved in it. Kubernetes' own grace period
 (terminationGracePeriodSeconds) must be longer."""
+STARTED = ".started"
+"""Ending of the file that a process makes when it starts, named by its rank."""
 RENDEZVOUS_S = 900
 """Longest wait for the other pods, which may still be pulling images."""
 
@@ -104,6 +107,9 @@ def launch(job: StageInput) -> StageSummary:
             start_method="fork" if forked else "spawn",
             shutdown_timeout=SAVING_S,
         )
+        end_on_sigterm_until_started(Path(folder))
+        if pod.nodes > 1:
+            log.info("pod %d of %d waits for the others at %s:%d", pod.node + 1, pod.nodes, pod.address, pod.port)
         try:
             summaries = elastic_launch(config, process)(job.model_dump_json(), folder)
         except SignalException as received:
@@ -114,15 +120,35 @@ def launch(job: StageInput) -> StageSummary:
     return StageSummary.model_validate_json(next(iter(summaries.values())))
 
 
+def end_on_sigterm_until_started(folder: Path) -> None:
+    """SIGTERM ends this pod at once while none of its processes has started: what it waits for are other pods, which may be gone.
+
+    Python's own handlers never run while the main thread waits for them, but the wakeup descriptor is written at once.
+    """
+    told, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+
+    def wait() -> None:
+        while signal.SIGTERM not in os.read(told, 1):
+            pass
+        if not any(folder.glob(f"*{STARTED}")):
+            write_last_words(StageSummary(error="terminated by SIGTERM"))
+            os._exit(EXIT_TERMINATED)
+
+    threading.Thread(target=wait, name="rendezvous", daemon=True).start()
+
+
 def process(job_json: str, folder: str) -> str:
     """One training process, started by the agent with RANK, LOCAL_RANK, WORLD_SIZE and the store's address in its environment.
 
     Returns the StageSummary as JSON. What ends it otherwise stands in `folder`/<rank>.json, and in its exit code.
     """
+    rank = int(os.environ["RANK"])
+    Path(folder, f"{rank}{STARTED}").touch()
     over = threading.Event()
     terminated = watch_for_sigterm(over, folder)
     job = StageInput.model_validate_json(job_json)
-    rank = int(os.environ["RANK"])
     start_logging(run=job.run, round=job.round, stage=job.stage, attempt=job.attempt, rank=rank)
     try:
         from evolution_jobs.train.loop import train
