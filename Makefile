@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-cluster quickstart real-rooms smoke test test-cluster cluster-up cluster-down check crds verify lock bench clean
+.PHONY: help setup setup-test setup-cluster quickstart real-rooms smoke test test-cluster cluster-up node-up cluster-down check crds verify lock bench clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ test-cluster: setup-cluster ## The tests that run pods, on a real node made for 
 
 cluster-up: setup-test ## Start a Kubernetes control plane on this machine, to try things on: no root, no nodes
 	@$(PYTHON) -m tests.cluster.harness up
+
+node-up: setup-cluster ## The same with a node, the training operator and KServe: needs root
+	@$(PYTHON) -m tests.cluster.harness up --node
 
 cluster-down: ## Stop it
 	@$(PYTHON) -m tests.cluster.harness down

@@ -4,31 +4,46 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Api, Refused, connected, own_namespace
+from tests.cluster.harness.api import Api, Refused, own_namespace
 from tests.cluster.harness.node import Node, running_node
+from tests.cluster.harness.upstream import install_kserve, install_training_operator
 from tests.tools.daemon import eventually
 
 TEST_LIMIT_S = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The limit is a test's own: the first one would otherwise pay for building the programs."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.cluster)
+    """The limit is a test's own: the first one would otherwise pay for building the programs.
+
+    Tests that start a node of their own come first, since a machine bears one at a time.
+    """
+    ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    for item in ours:
+        item.add_marker(pytest.mark.cluster)
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TEST_LIMIT_S, func_only=True))
+    items.sort(key=lambda item: item in ours and "node" in getattr(item, "fixturenames", ()))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]) -> Iterator[Node]:
     with running_node(tmp_path_factory.mktemp("node"), binary) as started:
         yield started
 
 
-@pytest.fixture(scope="module")
-def api(node: Node, binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with connected(node.plane.kubeconfig, binary("kubectl"), tmp_path_factory.mktemp("kubectl")) as client:
-        yield client
+@pytest.fixture(scope="session")
+def api(node: Node) -> Api:
+    return node.api
+
+
+@pytest.fixture(scope="session")
+def training_operator(node: Node, binary: Callable[[str], Path]) -> None:
+    install_training_operator(node, binary)
+
+
+@pytest.fixture(scope="session")
+def kserve(node: Node, binary: Callable[[str], Path]) -> None:
+    install_kserve(node, binary)
 
 
 @pytest.fixture

@@ -1,10 +1,19 @@
 """Pods of the tests in this folder, and what became of them."""
 
 from tests.cluster.harness.api import Api, Object, address
-from tests.cluster.harness.image import IMAGE
+from tests.cluster.harness.image import IMAGE, USER
 from tests.tools.daemon import eventually
 
 POD_LIMIT_S = 120
+RESTRICTED: Object = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""The security context of a container that Pod Security's `restricted` takes."""
 
 
 def pod(namespace: str, name: str, script: str, **container: object) -> Object:

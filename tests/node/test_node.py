@@ -1,7 +1,7 @@
 """What a node does for a pod: runs it, says what it said, resolves names, counts its end rightly, lets it end in peace."""
 
 from tests.cluster.harness.api import Api, address
-from tests.node.pods import POD_LIMIT_S, await_phase, end_of, pod
+from tests.node.pods import POD_LIMIT_S, RESTRICTED, await_phase, end_of, pod
 from tests.tools.daemon import eventually
 
 
@@ -19,16 +19,8 @@ def test_a_pod_that_fails_says_its_exit_code_and_its_last_words(api: Api, namesp
 
 def test_a_pod_as_pod_security_restricts_it_runs(api: Api, namespace: str) -> None:
     api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-    security = {
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
     script = "id -u; touch /file 2>/dev/null || echo read-only; grep -c ^Seccomp:.*2 /proc/self/status"
-    made = api.create(pod(namespace, "restricted", script, securityContext=security))
+    made = api.create(pod(namespace, "restricted", script, securityContext=RESTRICTED))
     await_phase(api, made, "Succeeded", "Failed")
     assert api.kubectl("logs", "restricted", namespace=namespace) == "65532\nread-only\n1\n"
 

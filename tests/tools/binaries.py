@@ -28,6 +28,10 @@ PACKAGES = {
     "kube-proxy": ("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"),
     "coredns": ("coredns", "."),
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
+    "training-operator": ("training-operator", "github.com/kubeflow/training-operator/cmd/training-operator.v1"),
+    "kserve": ("kserve", "github.com/kserve/kserve/cmd/manager"),
+    "argo-workflow-controller": ("argo", "github.com/argoproj/argo-workflows/v3/cmd/workflow-controller"),
+    "s5cmd": ("s5cmd", "github.com/peak/s5cmd/v2"),
 }
 """Module and main package of each program."""
 BUILD_LIMIT_S = 1800
@@ -54,6 +58,13 @@ def binary(program: str) -> Path:
             _run_go(program, ["build", "-v", "-trimpath", f"-ldflags={flags}", "-o", str(partial), package], module)
             partial.replace(file)
     return file
+
+
+def sources(program: str) -> Path:
+    """The folder in Go's cache of the module that the program is from, with the manifests that its authors publish."""
+    name, package = PACKAGES[program]
+    command = [_go(), "list", "-f", "{{.Module.Dir}}", package]
+    return Path(subprocess.run(command, cwd=MODULES / name, check=True, capture_output=True, text=True).stdout.strip())
 
 
 def cache() -> Path:

@@ -22,6 +22,7 @@ class Daemon:
     url: str
     log: Path
     ready: Callable[[], bool]
+    start_limit_s: float = START_LIMIT_S
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -42,7 +43,7 @@ class Daemon:
             return self.ready()
 
         try:
-            eventually(up, f"{name} is ready")
+            eventually(up, f"{name} is ready", self.start_limit_s)
         except BaseException:
             self.stop()
             raise

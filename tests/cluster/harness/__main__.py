@@ -1,7 +1,8 @@
 """The test cluster for people, kept in .cache/cluster: `python -m tests.cluster.harness up [--node]` or `down`; called by make.
 
-A keeper process starts the control plane (and a node, which needs root) and stops it on SIGTERM, or when a part of it ends. It
-holds a lock on a file with its process id for as long as it lives, so that the id is never believed of a process that is gone.
+A keeper process starts the control plane, or, which needs root, one with a node on which the training operator and KServe run. It
+stops it on SIGTERM, or when a part of it ends, and for as long as it lives it holds a lock on a file with its process id, so that
+the id is never believed of a process that is gone.
 """
 
 import contextlib
@@ -16,6 +17,8 @@ from tests.cluster.harness.api import Api
 from tests.cluster.harness.control_plane import PROGRAMS, running
 from tests.cluster.harness.node import PROGRAMS as NODE_PROGRAMS
 from tests.cluster.harness.node import require_system, running_node
+from tests.cluster.harness.upstream import PROGRAMS as UPSTREAM_PROGRAMS
+from tests.cluster.harness.upstream import install_kserve, install_training_operator
 from tests.tools.binaries import binary
 from tests.tools.daemon import Daemon, eventually
 
@@ -24,13 +27,14 @@ FOLDER = ROOT / ".cache" / "cluster"
 LOCK, READY, CLUSTER, KUBECTL_CACHE = (FOLDER / name for name in ("lock", "ready", "cluster", "kubectl"))
 PLANE = CLUSTER / "plane"
 NODE_FLAG = "--node"
+START_LIMIT_S = 300
 STOP_LIMIT_S = 180
 
 
 def up(with_node: bool) -> None:
     if with_node:
         require_system()
-    for program in (*PROGRAMS, *(NODE_PROGRAMS if with_node else ())):
+    for program in (*PROGRAMS, *((*NODE_PROGRAMS, *UPSTREAM_PROGRAMS) if with_node else ())):
         binary(program)
     kubectl = binary("kubectl")
     eventually(lambda: READY.exists() or not kept(), "the control plane that starts or stops has done so", STOP_LIMIT_S)
@@ -39,14 +43,14 @@ def up(with_node: bool) -> None:
         READY.unlink(missing_ok=True)
         os.chdir(ROOT)
         command = [sys.executable, "-m", "tests.cluster.harness", "keep", *([NODE_FLAG] if with_node else [])]
-        Daemon(command, "", FOLDER / "keeper.log", READY.exists).start()
+        Daemon(command, "", FOLDER / "keeper.log", READY.exists, START_LIMIT_S).start()
     kubeconfig = PLANE / "admin.kubeconfig"
     api = Api(kubeconfig, kubectl, KUBECTL_CACHE)
     version = api.get("/version")["gitVersion"]
     nodes = api.get("/api/v1/nodes")["items"]
     if with_node and not nodes:
         raise RuntimeError("a control plane without a node is up; type:  make cluster-down")
-    where_pods_run = "with a node" if nodes else "without nodes: pods stay Pending"
+    where_pods_run = "with a node, the training operator and KServe" if nodes else "without nodes: pods stay Pending"
     sys.stdout.write(f"""the control plane is up: Kubernetes {version}, {where_pods_run}
 type next:
   export KUBECONFIG={kubeconfig} KUBECACHEDIR={KUBECTL_CACHE} PATH={kubectl.parent}:$PATH
@@ -86,9 +90,14 @@ def keep(with_node: bool) -> None:
         lock.flush()
         shutil.rmtree(CLUSTER, ignore_errors=True)
         CLUSTER.mkdir()
-        if not with_node:
-            PLANE.mkdir()
-        with contextlib.suppress(KeyboardInterrupt), running_node(CLUSTER, binary) if with_node else running(PLANE, binary):
+        with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as kept_up:
+            if with_node:
+                node = kept_up.enter_context(running_node(CLUSTER, binary))
+                install_training_operator(node, binary)
+                install_kserve(node, binary)
+            else:
+                PLANE.mkdir()
+                kept_up.enter_context(running(PLANE, binary))
             READY.touch()
             try:
                 os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)

@@ -1,4 +1,7 @@
-"""The identity of a test cluster: its authority, the certificates that its API server shows, the keys of its service accounts."""
+"""The identity of a test cluster: its authority, the certificates that its API server shows, the keys of its service accounts.
+
+And, for what is installed into it, a webhook's certificate.
+"""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -52,6 +55,20 @@ def write_certificates(folder: Path, addresses: list[str]) -> None:
         private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         (folder / name).touch(mode=0o600)
         (folder / name).write_bytes(private)
+
+
+def self_signed(dns_name: str) -> tuple[bytes, bytes]:
+    """A certificate that is its own authority, as cert-manager's `selfSigned` issuers make it, and its key; both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(dns_name)
+    certificate = (
+        _builder(name, name, key.public_key())
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(dns_name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(pem), private
 
 
 def _name(user: str, *groups: str) -> x509.Name:

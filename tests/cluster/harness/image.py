@@ -1,4 +1,4 @@
-"""A container image made of this machine's busybox: for pods of the tests, and for what holds a pod together; used by node.py."""
+"""Container images made here, of this machine's busybox or around one static program; used by node.py and upstream.py."""
 
 import io
 import json
@@ -9,6 +9,8 @@ from pathlib import Path
 
 IMAGE = "localhost/busybox:test"
 BUSYBOX = "/bin/busybox"
+USER = 65532
+"""Nobody in particular, and not root."""
 
 
 def write_image(file: Path) -> None:
@@ -26,16 +28,28 @@ def write_image(file: Path) -> None:
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             if applet != "busybox":
                 tar.addfile(link)
+    _write_archive(file, IMAGE, layer.getvalue(), {"Env": ["PATH=/bin"], "Cmd": ["sleep", "infinity"]})
+
+
+def write_program_image(file: Path, image: str, program: Path, path: str) -> None:
+    """The same of an image that holds one statically linked program at `path` and nothing else, and runs as `USER`."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add(program, path.lstrip("/"))
+    _write_archive(file, image, layer.getvalue(), {"User": str(USER)})
+
+
+def _write_archive(file: Path, image: str, layer: bytes, settings: dict[str, object]) -> None:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Env": ["PATH=/bin"], "Cmd": ["sleep", "infinity"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(layer.getvalue()).hexdigest()}"]},
+        "config": settings,
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(layer).hexdigest()}"]},
     }
-    manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": [image], "Layers": ["layer.tar"]}]
     with tarfile.open(file, "w") as archive:
         for name, content in (
-            ("layer.tar", layer.getvalue()),
+            ("layer.tar", layer),
             ("config.json", json.dumps(config).encode()),
             ("manifest.json", json.dumps(manifest).encode()),
         ):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from tests.cluster.harness.api import Api, Refused
+from tests.cluster.harness.api import Api, Refused, connected
 from tests.cluster.harness.control_plane import NODE, ControlPlane, running
 from tests.cluster.harness.image import BUSYBOX, IMAGE, write_image
 from tests.cluster.harness.namespaces import CGROUP, HOST_ADDRESS, NODE_ADDRESS, POD_ADDRESSES, Namespaces
@@ -59,10 +59,12 @@ NETWORK = {
 
 
 class Node:
-    def __init__(self, folder: Path, binary: Callable[[str], Path], plane: ControlPlane, namespaces: Namespaces) -> None:
-        """`folder` must be empty, `plane` and `namespaces` be started."""
-        self.plane, self._namespaces, self._folder = plane, namespaces, folder
-        self._kubectl = binary("kubectl")
+    def __init__(
+        self, folder: Path, binary: Callable[[str], Path], plane: ControlPlane, namespaces: Namespaces, api: Api
+    ) -> None:
+        """`folder` must be empty, `plane` and `namespaces` be started; `api` is the administrator's client of `plane`."""
+        self.plane, self.api = plane, api
+        self._namespaces, self._folder = namespaces, folder
         cni, resolv, kubelet, corefile = (folder / name for name in ("cni", "resolv.conf", "kubelet.json", "Corefile"))
         cni.mkdir()
         (cni / "pods.conflist").write_text(json.dumps(NETWORK))
@@ -146,13 +148,10 @@ class Node:
         return subprocess.run([*self._namespaces.entered, "ctr", "version"], capture_output=True, timeout=30).returncode == 0
 
     def _is_ready(self) -> bool:
-        api = Api(self.plane.kubeconfig, self._kubectl, self._folder)
         try:
-            conditions = api.get(f"/api/v1/nodes/{NODE}")["status"].get("conditions", [])
+            conditions = self.api.get(f"/api/v1/nodes/{NODE}")["status"].get("conditions", [])
         except Refused:
             return False  # it has not registered
-        finally:
-            api.close()
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
     def _dns_answers(self) -> bool:
@@ -176,8 +175,11 @@ def running_node(folder: Path, binary: Callable[[str], Path]) -> Iterator[Node]:
     namespaces = Namespaces(inside)
     try:
         namespaces.start()
-        with running(plane_folder, binary, HOST_ADDRESS) as plane:
-            node = Node(settings, binary, plane, namespaces)
+        with (
+            running(plane_folder, binary, HOST_ADDRESS) as plane,
+            connected(plane.kubeconfig, binary("kubectl"), folder / "kubectl") as api,
+        ):
+            node = Node(settings, binary, plane, namespaces, api)
             try:
                 node.start()
                 yield node
