@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 what=${1:-}
-packages=(libusb-1.0-0 libgl1 libgomp1 libx11-6) # Open3D's
+packages=(libusb-1.0-0 libegl1 libgl1 libgomp1 libx11-6) # Open3D's
 [ -z "$what" ] || packages+=(chromium)           # the report's browser test
 if [ "$what" = cluster ]; then
   packages+=(busybox-static)
