@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 from tests.cluster.harness.api import Api, Object, Refused, address, collection
+from tests.cluster.harness.control_plane import TIED
 from tests.tools.daemon import LOOPBACK, Daemon, eventually, free_ports
 
 from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
@@ -316,7 +317,7 @@ def operator(
         except httpx.TransportError:
             return False
 
-    return Daemon(["/usr/bin/env", *environment, *command], f"http://{LOOPBACK}:{port}", folder / f"{identity}.log", ready)
+    return Daemon([*TIED, "/usr/bin/env", *environment, *command], f"http://{LOOPBACK}:{port}", folder / f"{identity}.log", ready)
 
 
 @contextmanager

@@ -29,6 +29,10 @@ log = logging.getLogger("evolution")
 
 PART_BYTES = 16 * 2**20
 PARALLEL_PARTS = 8
+FETCHED_PART_BYTES = 64 * 2**20
+PARALLEL_FETCHES = 4
+FETCHED_CHUNK_BYTES = 2**20
+"""Written at once; boto3's 256 KiB, and more and smaller parts, are slower (bench/checkpoint.py)."""
 PATIENCE_S = 150.0
 """How long a server may be away before a program gives up: it is asked again, whole files too, after boto3's own few retries."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0
@@ -69,6 +73,12 @@ class S3Store:
         self.transfer = TransferConfig(
             multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARALLEL_PARTS
         )
+        self.fetch = TransferConfig(
+            multipart_threshold=FETCHED_PART_BYTES,
+            multipart_chunksize=FETCHED_PART_BYTES,
+            max_concurrency=PARALLEL_FETCHES,
+            io_chunksize=FETCHED_CHUNK_BYTES,
+        )
 
     def read(self, key: str) -> bytes:
         return self._asked(key, lambda: self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read())
@@ -81,7 +91,7 @@ class S3Store:
 
     def download(self, key: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._asked(key, lambda: self.client.download_file(self.bucket, self.prefix + key, str(path), Config=self.transfer))
+        self._asked(key, lambda: self.client.download_file(self.bucket, self.prefix + key, str(path), Config=self.fetch))
 
     def exists(self, key: str) -> bool:
         try:

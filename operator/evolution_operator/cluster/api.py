@@ -1,10 +1,10 @@
 """Speaks to the API server in raw JSON over one HTTP session; the only module that does. Called by the rest of the adapter.
 
-It retries nothing but an expired login: whoever asked knows better what to do about an ApiError.
+It retries nothing but an expired login: whoever asked knows better what to do about an ApiError. The command line asks by it too.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import aiohttp
@@ -67,14 +67,16 @@ def login() -> Any:
 class Api:
     """Use it as an async context manager. `login` is asked again when the server no longer takes the token."""
 
-    def __init__(self, login: Callable[[], Any] = login) -> None:
+    def __init__(self, login: Callable[[], Any] = login, limit_s: float = REQUEST_LIMIT_S) -> None:
         self._login = login
+        self._limit_s = limit_s
         info = login()
         self.server: str = info.server.rstrip("/")
         self.namespace: str = info.default_namespace or "default"
         """The pod's own, or that of the kubeconfig's context."""
         self.authorization: dict[str, str] = info.as_http_headers()
         self.tls = info.as_ssl_context()
+        self._proxy = {"proxy": info.proxy_url, "trust_env": info.trust_env}
         self.answered = False
         """Whether the API server has ever answered."""
         self._session: aiohttp.ClientSession
@@ -82,8 +84,9 @@ class Api:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self.tls),
-            timeout=aiohttp.ClientTimeout(total=REQUEST_LIMIT_S, sock_connect=CONNECT_LIMIT_S),
+            timeout=aiohttp.ClientTimeout(total=self._limit_s, sock_connect=CONNECT_LIMIT_S),
             headers={"User-Agent": USER_AGENT},
+            **self._proxy,
         )
         return self
 
@@ -93,8 +96,22 @@ class Api:
     async def get(self, api_version: str, kind: str, namespace: str, name: str) -> KubeObject:
         return await self._call(f"read {kind} {name}", "GET", path(api_version, kind, namespace, name))
 
+    async def list_known(self, api_version: str, kind: str, namespace: str = "", **query: str) -> list[KubeObject]:
+        """Whole objects of a namespace, or of all; refused with status 404 where the cluster does not know the kind."""
+        where = f"namespace {namespace}" if namespace else "all namespaces"
+        answer = await self._call(f"list {kind}s in {where}", "GET", path(api_version, kind, namespace), query=query)
+        # Lists of built-in kinds leave out what each item is.
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
+
     async def list(self, api_version: str, kind: str, namespace: str, selector: str) -> list[KubeObject]:
         """Whole objects of that label; none where the cluster does not know the kind."""
+        items, _ = await self.list_with_version(api_version, kind, namespace, selector)
+        return [*items]
+
+    async def list_with_version(
+        self, api_version: str, kind: str, namespace: str, selector: str
+    ) -> tuple[Sequence[KubeObject], int]:
+        """The same, with the version of the cluster's state that the list shows; 0 where the kind is not known."""
         try:
             answer = await self._call(
                 f"list {kind}s in namespace {namespace}",
@@ -104,10 +121,11 @@ class Api:
             )
         except ApiError as error:
             if error.status == 404:
-                return []
+                return [], 0
             raise
         # Lists of built-in kinds leave out what each item is.
-        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
+        items = [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
+        return items, int(answer["metadata"]["resourceVersion"])
 
     async def create(self, manifest: KubeObject) -> KubeObject:
         kind, meta = manifest["kind"], manifest["metadata"]
@@ -159,7 +177,8 @@ class Api:
         content_type: str = JSON,
     ) -> KubeObject:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        resource = where.partition("/namespaces/")[2].split("/")[1]
+        steps = where.split("/")
+        resource = steps[steps.index("namespaces") + 2] if "namespaces" in steps else steps[-1]
         for attempt in ("first", "logged in again"):
             headers = {"Accept": JSON, "Content-Type": content_type, **self.authorization}
             try:
@@ -183,10 +202,13 @@ class Api:
 
 
 def path(api_version: str, kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
-    """Path of a namespaced object, or of the collection where it has no name. Every kind used here has a regular plural."""
+    """Path of a namespaced object, of the collection where it has no name, and of all namespaces' where there is none.
+
+    Every kind used here has a regular plural.
+    """
     root = "/api" if "/" not in api_version else "/apis"
-    parts = (f"{root}/{api_version}/namespaces/{namespace}/{kind.lower()}s", name, subresource)
-    return "/".join(filter(None, parts))
+    place = f"namespaces/{namespace}" if namespace else ""
+    return "/".join(filter(None, (root, api_version, place, f"{kind.lower()}s", name, subresource)))
 
 
 def _error(doing: str, status: int, content: bytes, retry_after: str | None) -> ApiError:

@@ -1,7 +1,8 @@
 """What Kopf watches, and whom it wakes. The handlers decide nothing: they only say which run wants to be looked at, and how soon.
 
 What can move a run on wakes it at once; other news of its children (a pod was scheduled, a container started) is gathered for a
-second, so that a busy run costs a look a second and not one for each of its pods.
+second, so that a busy run costs a look a second and not one for each of its pods. What the operator itself has just written is no
+news: a run whose status changed, a child that came to be.
 """
 
 from typing import Any
@@ -23,10 +24,13 @@ WATCHED = (
 )
 """Children and their pods: those with the operator's label."""
 GATHER_S = 1.0
-DECISIVE = ("Complete", "Failed", "Succeeded", "Ready")
+ENDS = ("Complete", "Failed", "Succeeded")
+DECISIVE = (*ENDS, "Ready")
 """Conditions of children that can move a run on."""
 SURELY_WHOLE = 60
 """Characters: a shorter label is a run's whole name, for cutting leaves 63 less a few dots and dashes."""
+WORKER_IDLE_S = 1
+"""After which Kopf ends the task that it gave an object; each keeps memory."""
 API_PATIENCE_S = (0.2, 0.5, 1, 2, 5, *[10] * 60)
 """Waits between tries of Kopf's own requests while the API server is away: ten minutes, then the process ends."""
 
@@ -52,6 +56,7 @@ def settings(*, namespaced: bool) -> Any:
     chosen.persistence.diffbase_storage = NothingToCompare()
     chosen.peering.standalone = True
     chosen.posting.enabled = False
+    chosen.queueing.idle_timeout = WORKER_IDLE_S
     chosen.networking.error_backoffs = API_PATIENCE_S
     chosen.networking.connect_timeout = 5
     chosen.networking.request_timeout = 60
@@ -68,9 +73,8 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
 
     async def run_changed(event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
-        key = Key(meta["namespace"], meta["name"])
-        if not reconciler.wrote(key, meta["resourceVersion"]):
-            wakes.wake(key)
+        if event["type"] == "DELETED" or not reconciler.knows(event["object"]):
+            wakes.wake(Key(meta["namespace"], meta["name"]))
 
     async def child_changed(event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
@@ -82,7 +86,11 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
             heard.add(meta["uid"])
             if event["type"] == "MODIFIED":  # what is there at the start is no news
                 observe_lag(decisive)
-        within_s = 0.0 if event["type"] == "DELETED" or decisive else GATHER_S
+        if event["type"] == "ADDED" and not decisive:
+            return  # it is ours, made just now, or a pod that nothing has happened to yet
+        # What still held a pod when it went may be what a run waits for.
+        at_once = decisive if event["type"] != "DELETED" else holds_pod(event["object"])
+        within_s = 0.0 if at_once else GATHER_S
         for key in runs_of(meta["namespace"], label, wakes) if label else ():
             wakes.wake(key, within_s)
 
@@ -101,6 +109,13 @@ def decisive_of(child: KubeObject) -> list[KubeObject]:
     """The child's conditions that can move a run on, where they are true; a pod's never can."""
     conditions = () if child.get("kind") == "Pod" else child.get("status", {}).get("conditions") or ()
     return [c for c in conditions if c.get("type") in DECISIVE and c.get("status") == "True"]
+
+
+def holds_pod(child: KubeObject) -> bool:
+    """Whether it is, or may still make, a pod that has not ended."""
+    if child.get("kind") == "Pod":
+        return child.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    return not any(condition["type"] in ENDS for condition in decisive_of(child))
 
 
 def runs_of(namespace: str, label: str, wakes: Wakes) -> list[Key]:

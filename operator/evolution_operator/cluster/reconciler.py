@@ -1,19 +1,21 @@
 """Looks at one run after another: live reads, the plan, and its effects in the order that `Plan` states. Started by `__main__`.
 
-Nothing is remembered between two looks but how often in a row the same request for a run was refused. A look that changed
-something is followed by another one, until there is nothing to do; after that a run is looked at when it is woken, when its
-plan asked for it, and from time to time in case a wake was lost.
+Nothing that decides is remembered between two looks but how often in a row the same request for a run was refused. A look is
+followed by another one where its plan would do more about what it left behind; else a run is looked at when it is woken, when
+its plan asked for it, and from time to time in case a wake was lost.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from evolution_api.explain import sentences
-from evolution_api.layout import API_VERSION, FINALIZER, KIND, LABEL_RUN, LABEL_RUN_UID
+from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN, LABEL_RUN_UID
 from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.events import publish, where
@@ -21,14 +23,20 @@ from evolution_operator.cluster.metrics import LOOK_SECONDS, PLAN_SECONDS, count
 from evolution_operator.cluster.refusals import Refusal, refusal_of, wait_s
 from evolution_operator.cluster.stored import as_json, difference, not_progressing, said
 from evolution_operator.cluster.wakes import Key, Wakes
-from evolution_operator.interface import Event, KubeObject, Observed, Settings
+from evolution_operator.interface import Event, KubeObject, Observed, Plan, Settings
 from evolution_operator.manifests.pod import run_label
 from evolution_operator.planner import plan
 from evolution_operator.verdicts import plain
 
 CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
-CONCURRENT = 16
-"""Runs that are looked at at once."""
+CONCURRENT = 32
+"""Runs that are read, and get their next child, at once: enough to keep a core busy while lists are waited for."""
+CONCURRENT_WRITES = 8
+"""Runs whose status is written at once: few, for it costs the API server more than all the rest, and the other runs wait."""
+LONGEST_DEFERRAL_S = 0.5
+"""For which such a write waits at most while other runs want their turn: in a storm all get their next child first."""
+LAST_WORDS_S = 2.0
+"""For the events that are not published yet when the operator stops."""
 ENDED = ("Succeeded", "Failed")
 ENDED_RESYNC_FACTOR = 30
 """How many times less often a run that has ended is looked at when nothing woke it."""
@@ -45,38 +53,59 @@ class Reconciler:
         """Between two looks at a live run that nothing woke."""
         self._refused: dict[Key, tuple[str, int]] = {}
         """What was refused last for a run, and how often in a row."""
-        self._written: dict[Key, str] = {}
-        """Version of a run that we wrote last, which is no news when the watch shows it."""
+        self._events: asyncio.Queue[tuple[KubeObject, Sequence[Event]]] = asyncio.Queue()
+        """What happened to runs, not published yet."""
+        self._writing = asyncio.Semaphore(CONCURRENT_WRITES)
+        self._known: dict[Key, object] = {}
+        """What a look last saw of what is not the operator's own to write in a run."""
 
     async def work(self) -> None:
         """Take turns for ever."""
         slots = asyncio.Semaphore(CONCURRENT)
         async with asyncio.TaskGroup() as turns:
+            turns.create_task(self._publish())
             while True:
                 await slots.acquire()
                 key = await self._wakes.take()
-                turns.create_task(self._turn(key)).add_done_callback(lambda _: slots.release())
+                turns.create_task(self._turn(key, slots))
 
-    async def _turn(self, key: Key) -> None:
+    async def _publish(self) -> None:
+        """One event after another, in their order, out of the way of the next run's turn; when the operator stops, those left."""
         try:
-            with LOOK_SECONDS.time():
-                again_s = await self.look(key)
+            while True:
+                await publish(self._api, *await self._events.get())
         finally:
-            self._wakes.give_back(key)
-        if again_s is not None:
-            self._wakes.wake(key, again_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    while not self._events.empty():
+                        await publish(self._api, *self._events.get_nowait())
 
-    async def look(self, key: Key) -> float | None:
-        """One look at a run; seconds until the next one is due by itself, None for a run that is gone."""
+    async def _turn(self, key: Key, slots: asyncio.Semaphore) -> None:
+        with ExitStack() as slot:
+            slot.callback(slots.release)
+            try:
+                with LOOK_SECONDS.time():
+                    again_s = await self._look(key, slot)
+            finally:
+                self._wakes.give_back(key)
+            if again_s is not None:
+                self._wakes.wake(key, again_s)
+
+    async def _look(self, key: Key, slot: ExitStack) -> float | None:
+        """One look at a run; seconds until the next one is due by itself, None for a run that is gone.
+
+        `slot` is closed as soon as another run may have its turn: a child is awaited by its run, a status only by people.
+        """
         raw: KubeObject | None = None
         try:
             raw = await self._api.get(API_VERSION, KIND, key.namespace, key.name)
+            self._known[key] = _wish(raw)
             count_run(key, said(raw, "phase") or "Pending")
-            again_s = await self._carry_out(raw)
+            again_s = await self._carry_out(raw, slot)
         except ApiError as error:
             if raw is None and error.status == 404:
                 self._refused.pop(key, None)
-                self._written.pop(key, None)
+                self._known.pop(key, None)
                 count_run(key, None)
                 return None
             doing, times = self._refused.get(key, ("", 0))
@@ -101,10 +130,11 @@ class Reconciler:
         ended = said(raw, "phase") in ENDED
         return self._resync_s * (ENDED_RESYNC_FACTOR if ended else 1)
 
-    def wrote(self, key: Key, version: str) -> bool:
-        return self._written.get(key) == version
+    def knows(self, raw: KubeObject) -> bool:
+        """Whether a look has seen all that this run says; its status, which is the operator's own, left aside."""
+        return self._known.get(Key(raw["metadata"]["namespace"], raw["metadata"]["name"])) == _wish(raw)
 
-    async def _carry_out(self, raw: KubeObject) -> float | None:
+    async def _carry_out(self, raw: KubeObject, slot: ExitStack) -> float | None:
         """Seconds until the plan wants to be made again; None where only news can change it."""
         now = datetime.now(UTC)
         run = parsed(raw)
@@ -114,28 +144,57 @@ class Reconciler:
         observed = await self._observe(run)
         with PLAN_SECONDS.time():
             todo = plan(run, observed, now, self._settings)
-        for manifest in todo.apply:
-            await self._create(manifest, run)
-        newest = await self._write_status(raw, as_json(todo.status))
-        count_decision(raw, todo.status, todo.events)
-        await asyncio.gather(*(self._api.delete(ref) for ref in todo.delete))
-        if todo.finalizers != run.metadata.finalizers:
-            newest = await self._write_finalizers(newest, todo.finalizers)
-        await publish(self._api, newest, todo.events)
-        changed = newest["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"] or todo.apply or todo.delete
-        return 0.0 if changed else todo.requeue_after_s
+        made = [await self._create(manifest, run) for manifest in todo.apply]
+        again_s = self._wanted_after(run, todo, observed, made, now)
+        # Hundreds may wait here in a storm: with no more than what is still to be written.
+        todo = replace(todo, apply=())
+        raw = _light(raw)
+        before = run.metadata.finalizers
+        del observed, made, run
+        slot.close()
+        async with self._writing:
+            await self._wakes.quiet(LONGEST_DEFERRAL_S)
+            newest = await self._write_status(raw, as_json(todo.status))
+            count_decision(raw, todo.status, todo.events)
+            await asyncio.gather(*(self._api.delete(ref) for ref in todo.delete))
+            if todo.finalizers != before:
+                newest = await self._write_finalizers(newest, todo.finalizers)
+        self._events.put_nowait((_light(newest), todo.events))
+        return again_s
+
+    def _wanted_after(
+        self, run: EvolutionRun, done: Plan, observed: Observed, made: Sequence[KubeObject], now: datetime
+    ) -> float | None:
+        """Seconds until the next look at what `done` leaves behind: none, if the plan would do more about what should be there.
+
+        Nothing is carried out from here: whether it is there is read by that look.
+        """
+        gone = {ref.uid for ref in done.delete}
+        children = [child for child in (*observed.children, *made) if child["metadata"]["uid"] not in gone]
+        pods = [pod for pod in observed.pods if gone.isdisjoint(o["uid"] for o in pod["metadata"].get("ownerReferences", ()))]
+        metadata = run.metadata.model_copy(update={"finalizers": done.finalizers})
+        later = run.model_copy(update={"status": done.status, "metadata": metadata})
+        more = plan(later, Observed(tuple(children), tuple(pods)), now, self._settings)
+        wants = more.apply or more.delete or more.finalizers != done.finalizers or as_json(more.status) != as_json(done.status)
+        return 0.0 if wants else more.requeue_after_s
 
     async def _observe(self, run: EvolutionRun) -> Observed:
-        """Children before pods, as `Observed` asks for."""
+        """Children before pods, as `Observed` asks for: all are asked for at once, since a list may take the API server 100 ms;
+        where a child has changed since the pods' list, they are listed again."""
         namespace, selector = run.metadata.namespace, f"{LABEL_RUN}={run_label(run.metadata.name)}"
-        lists = await asyncio.gather(*(self._api.list(*kind, namespace, selector) for kind in CHILDREN))
-        pods = await self._api.list("v1", "Pod", namespace, selector)
-        return Observed(tuple(child for found in lists for child in found), tuple(pods))
+        kinds = (*CHILDREN, ("v1", "Pod"))
+        *lists, (pods, version) = await asyncio.gather(
+            *(self._api.list_with_version(*kind, namespace, selector) for kind in kinds)
+        )
+        children = tuple(child for found, _ in lists for child in found)
+        if any(int(child["metadata"]["resourceVersion"]) > version for child in children):
+            pods = await self._api.list("v1", "Pod", namespace, selector)
+        return Observed(children, tuple(pods))
 
-    async def _create(self, manifest: KubeObject, run: EvolutionRun) -> None:
-        """Create a child; one of that name that is this run's own was made by an earlier look, or by another replica."""
+    async def _create(self, manifest: KubeObject, run: EvolutionRun) -> KubeObject:
+        """The child, made now; or by an earlier look or another replica, where one of that name is this run's own."""
         try:
-            await self._api.create(manifest)
+            return await self._api.create(manifest)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -144,6 +203,7 @@ class Reconciler:
             if there["metadata"].get("labels", {}).get(LABEL_RUN_UID) != run.metadata.uid:
                 message = "one of that name exists and belongs to another run, or to none"
                 raise ApiError(error.doing, 409, "ChildOfAnotherRun", message) from error
+            return there
 
     async def _write_status(self, raw: KubeObject, status: KubeObject) -> KubeObject:
         change = difference(raw.get("status") or {}, status)
@@ -156,7 +216,7 @@ class Reconciler:
         newest = await self._api.merge(raw, change, subresource)
         meta = newest["metadata"]
         key = Key(meta["namespace"], meta["name"])
-        self._written[key] = meta["resourceVersion"]
+        self._known[key] = _wish(newest)
         count_run(key, said(newest, "phase") or "Pending")
         return newest
 
@@ -168,7 +228,7 @@ class Reconciler:
             kept = [finalizer for finalizer in meta["finalizers"] if finalizer != FINALIZER]
             newest = await self._write_finalizers(raw, kept)
             message = f"the run's objects in storage were not deleted, delete them by hand: {why}"
-            await publish(self._api, newest, (Event("Warning", "StorageLeftBehind", message),))
+            self._events.put_nowait((_light(newest), (Event("Warning", "StorageLeftBehind", message),)))
 
     async def _tell(self, raw: KubeObject, refusal: Refusal) -> None:
         try:
@@ -182,8 +242,20 @@ class Reconciler:
         status = not_progressing(raw, reason, message, datetime.now(UTC), passes=refusal.passes)
         newest = await self._write_status(raw, status)
         if all((c["type"], c["reason"]) != ("Progressing", reason) for c in said(raw, "conditions") or ()):
-            await publish(self._api, newest, (Event("Warning", reason, message),))
+            self._events.put_nowait((_light(newest), (Event("Warning", reason, message),)))
         return newest
+
+
+def _wish(raw: KubeObject) -> object:
+    """What the plan reads of a run beside its status."""
+    meta = raw["metadata"]
+    resume = meta.get("annotations", {}).get(ANNOTATION_RESUME)
+    return meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), meta.get("finalizers"), resume
+
+
+def _light(raw: KubeObject) -> KubeObject:
+    """A run without what is large in it and not needed to write about it."""
+    return {**raw, "spec": {}, "metadata": {**raw["metadata"], "managedFields": []}}
 
 
 def _named(key: Key) -> dict[str, str]:

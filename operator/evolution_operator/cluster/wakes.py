@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from evolution_operator.cluster.metrics import OVERDUE_SECONDS
 
+POLL_S = 0.02
+
 
 class Key(NamedTuple):
     namespace: str
@@ -61,6 +63,12 @@ class Wakes:
         self._busy.remove(key)
         if key in self._due:
             self._push(self._due[key], key)
+
+    async def quiet(self, limit_s: float) -> None:
+        """Wait, but no longer than that, until no run's turn is overdue."""
+        deadline = time.monotonic() + limit_s
+        while self._heap and self._heap[0][0] <= time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
 
     def known(self) -> list[Key]:
         """Runs that wait or are being looked at."""

@@ -116,7 +116,7 @@ def test_a_list_of_a_kind_that_is_not_installed_is_empty() -> None:
 def test_items_of_a_list_say_what_they_are() -> None:
     async def answer(request: web.Request) -> web.Response:
         assert request.query["labelSelector"] == "a=b"
-        return web.json_response({"items": [{"metadata": {"name": "x"}}]})
+        return web.json_response({"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "x"}}]})
 
     found = asked(answer, lambda api: api.list("batch/v1", "Job", "lab", "a=b"))
     assert found == [{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}}]
