@@ -1,36 +1,59 @@
-"""`evolution describe`: everything about one run: its conditions, rounds, pods and where things lie."""
+"""`evolution describe`: everything about one run: its conditions, rounds, pods, events and where things lie."""
 
+from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evolution_operator.cli.console import DEFAULT_WORKDIR, AsJson, RunName, Workdir, say, say_json, told_errors
+from evolution_operator.cli.console import (
+    DEFAULT_WORKDIR,
+    AsJson,
+    Context,
+    InCluster,
+    Namespace,
+    RunName,
+    Workdir,
+    age,
+    say,
+    say_json,
+    told_errors,
+)
+from evolution_operator.cli.places import Details, happened, place_of
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun
-    from evolution_operator.local.folder import RunFolder
+    from evolution_operator.cli.places import KeptRun
 
 MESSAGE_CHARACTERS = 400
+MOST_PODS = 8
+"""Pods of a child that are named; more are counted."""
 
 
-def describe(run: RunName, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
+def describe(
+    run: RunName,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    cluster: InCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    as_json: AsJson = False,
+) -> None:
     """Say how a run stands, what it holds now, and why."""
     with told_errors():
-        from evolution_operator.local.folder import Workdir as Folder
-
-        place = Folder(workdir).find(run)
-        kept = place.load()
-        children = list(place.load_children())
+        kept = place_of(workdir, cluster, namespace, context).find(run)
+        details = kept.details()
         if as_json:
-            say_json({**kept.model_dump(mode="json", by_alias=True), "children": children})
+            document = kept.run.model_dump(mode="json", by_alias=True)
+            say_json({**document, "children": details.children, "events": details.events, "notShown": details.hidden})
             return
-        for line in lines(kept, place, children):
+        for line in lines(kept, details):
             say(line)
 
 
-def lines(run: "EvolutionRun", place: "RunFolder", children: list[dict[str, Any]]) -> list[str]:
+def lines(kept: "KeptRun", details: Details) -> list[str]:
+    from evolution_api.kinds import STAGES
     from evolution_api.layout import run_prefix
 
-    status, meta = run.status, run.metadata
-    stored = f"{run.spec.storage.uri}/{run_prefix(meta.namespace, meta.name, meta.uid)}"
+    run = kept.run
+    status, meta, storage = run.status, run.metadata, run.spec.storage
+    stored = f"{storage.uri.rstrip('/')}/{run_prefix(meta.namespace, meta.name, meta.uid)}"
     out = [
         f"Name:      {meta.namespace}/{meta.name}",
         f"Uid:       {meta.uid}",
@@ -38,8 +61,8 @@ def lines(run: "EvolutionRun", place: "RunFolder", children: list[dict[str, Any]
         f"Round:     {status.progress}" + (f", {status.stage}" if status.stage else ""),
         f"Attempt:   {status.attempt}",
         f"Model:     {run.spec.model.uri}",
-        f"Stored in: {stored}",
-        f"Logs:      {place.logs}",
+        f"Stored in: {stored}" + (f" (server {storage.endpoint})" if storage.endpoint else ""),
+        f"Logs:      {kept.logs}",
     ]
     if status.best is not None:
         out.append(f"Best:      round {status.best.round}, score {status.best.score:.3f}, {status.best.checkpoint}")
@@ -49,8 +72,8 @@ def lines(run: "EvolutionRun", place: "RunFolder", children: list[dict[str, Any]
         out.append(f" {mark} {condition.type}: {condition.status} ({condition.reason}) {condition.message[:MESSAGE_CHARACTERS]}")
     out += ["", "Rounds:"]
     for record in status.rounds:
-        times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds.items())
-        out.append(f"  {record.round}: {times}")
+        times = ", ".join(f"{stage} {record.seconds[stage]:.1f} s" for stage in STAGES if stage in record.seconds)
+        out.append(f"  {record.round}: {times or 'no stage has ended yet'}")
         if record.proposed:
             out.append(f"     {record.proposed} proposed, {record.executed} executed, {record.accepted} accepted")
             rejected = ", ".join(f"{count} {reason}" for reason, count in sorted(record.rejected.items()))
@@ -70,7 +93,22 @@ def lines(run: "EvolutionRun", place: "RunFolder", children: list[dict[str, Any]
         if record.checkpoint:
             out.append(f"     checkpoint {stored}/{record.checkpoint}")
     out += ["", "Children:"]
-    for child in children:
-        pods = ", ".join(f"{pod['metadata']['name']} {pod['status']['phase']}" for pod in child["pods"])
-        out.append(f"  {child['object']['kind']} {child['object']['metadata']['name']}: {pods or 'no pods'}")
+    for child in details.children:
+        out.append(f"  {child['object']['kind']} {child['object']['metadata']['name']}: {pods_of(child)}")
+    if details.events:
+        out += ["", "Events:"]
+        now = datetime.now(UTC)
+        for event in details.events:
+            since = age((now - happened(event)).total_seconds())
+            out.append(f"  {since:<4} {event['type']:<7} {event['reason']}: {event['message'][:MESSAGE_CHARACTERS]}")
+    if details.hidden:
+        out += ["", "Not shown:", *(f"  {what}" for what in details.hidden)]
     return out
+
+
+def pods_of(child: dict[str, Any]) -> str:
+    phases = [(pod["metadata"]["name"], pod["status"].get("phase", "Pending")) for pod in child["pods"]]
+    if len(phases) > MOST_PODS:
+        counts = Counter(phase for _, phase in phases)
+        return f"{len(phases)} pods: {', '.join(f'{count} {phase}' for phase, count in sorted(counts.items()))}"
+    return ", ".join(f"{name} {phase}" for name, phase in phases) or "no pods"

@@ -1,49 +1,67 @@
-"""`evolution get`: the runs of a folder, in the columns of `kubectl get evolutionruns`."""
+"""`evolution get`: the runs of a folder or of a cluster, in the columns of `kubectl get evolutionruns`."""
 
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from evolution_operator.cli.console import DEFAULT_WORKDIR, AsJson, Workdir, say, say_json, told_errors
+import typer
+
+from evolution_operator.cli.console import (
+    DEFAULT_WORKDIR,
+    AsJson,
+    Context,
+    InCluster,
+    Namespace,
+    Workdir,
+    age,
+    say,
+    say_json,
+    told_errors,
+)
+from evolution_operator.cli.places import place_of
 
 COLUMNS = ("NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "AGE")
 
 
-def get(workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
+def get(
+    workdir: Workdir = DEFAULT_WORKDIR,
+    cluster: InCluster = False,
+    namespace: Namespace = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces of the cluster.")] = False,
+    context: Context = None,
+    as_json: AsJson = False,
+) -> None:
     """List the runs and how far they are."""
     with told_errors():
-        from evolution_operator.local.folder import Workdir as Folder
-
-        runs = [folder.load() for folder in Folder(workdir).runs()]
+        place = place_of(workdir, cluster, namespace, context, everywhere=everywhere)
+        runs = place.runs()
         if as_json:
-            say_json([run.model_dump(mode="json", by_alias=True, exclude={"spec"}) for run in runs])
+            say_json([{key: value for key, value in run.items() if key != "spec"} for run in runs])
             return
         if not runs:
-            say(f"No runs in {workdir}. Start one with `evolution run FILE`.")
+            say(place.nothing)
             return
-        now = datetime.now(UTC)
-        rows = [COLUMNS]
-        for run in runs:
-            status = run.status
-            began = status.rounds[0].started if status.rounds else None
-            rows.append(
-                (
-                    run.metadata.name,
-                    status.phase,
-                    status.progress,
-                    status.stage or "",
-                    str(status.accepted),
-                    "" if status.frontier_percent is None else str(status.frontier_percent),
-                    "" if status.score is None else f"{status.score:.3f}",
-                    "" if began is None else age((now - began).total_seconds()),
-                )
-            )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
-        for row in rows:
-            say("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        rows = [COLUMNS, *map(row, runs)]
+        if everywhere:
+            namespaces = ["NAMESPACE", *(run["metadata"]["namespace"] for run in runs)]
+            rows = [(namespace, *cells) for namespace, cells in zip(namespaces, rows, strict=True)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for cells in rows:
+            say("   ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-def age(seconds: float) -> str:
-    """As kubectl prints it: 45s, 12m, 3h, 2d."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)}{unit}"
-    return f"{int(seconds)}s"
+def row(run: dict[str, Any]) -> tuple[str, ...]:
+    """From the run as it is stored, so that one of another version is listed too."""
+    status, meta = run.get("status") or {}, run["metadata"]
+    rounds = status.get("rounds") or [{}]
+    began = meta.get("creationTimestamp") or rounds[0].get("started")
+    frontier, score = status.get("frontierPercent"), status.get("score")
+    return (
+        meta["name"],
+        status.get("phase", "Pending"),
+        status.get("progress", ""),
+        status.get("stage") or "",
+        str(status.get("accepted", 0)),
+        "" if frontier is None else str(frontier),
+        "" if score is None else f"{score:.3f}",
+        "" if began is None else age((datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()),
+    )

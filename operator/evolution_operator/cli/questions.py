@@ -5,7 +5,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolution_operator.cli.console import DEFAULT_WORKDIR, AsJson, RunName, Workdir, say, say_json, sentences, told_errors
+from evolution_operator.cli.console import (
+    DEFAULT_WORKDIR,
+    AsJson,
+    Context,
+    Endpoint,
+    InCluster,
+    Namespace,
+    RunName,
+    Workdir,
+    say,
+    say_json,
+    sentences,
+    told_errors,
+)
+from evolution_operator.cli.places import place_of
 
 if TYPE_CHECKING:
     from evolution_api.run import EvolutionRun
@@ -18,6 +32,10 @@ COLUMNS = ("ID", "ROUND", "KIND", "LEVEL", "LABEL", "P", "ANSWER", "QUESTION")
 def questions(
     run: RunName,
     workdir: Workdir = DEFAULT_WORKDIR,
+    cluster: InCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    endpoint: Endpoint = None,
     id_: Annotated[
         str | None, typer.Option("--id", metavar="X", help="Follow this one question; its first digits are enough.")
     ] = None,
@@ -29,19 +47,17 @@ def questions(
     """List a run's questions, or follow one from scene and program through confidence and label to the step that it trained."""
     with told_errors(), sentences(ValueError):
         from evolution_api.kinds import KINDS, LABELS
-        from evolution_jobs.storage.store import run_store
         from evolution_operator.local.errors import LocalError
-        from evolution_operator.local.folder import Workdir as Folder
-        from evolution_operator.report.collect import collect, run_input
+        from evolution_operator.report.collect import collect
 
         for option, value, known in (("--kind", kind, KINDS), ("--label", label, LABELS)):
             if value is not None and value not in known:
                 raise LocalError(f"{option} is {value!r}, which is none of {', '.join(known)}")
-        kept = Folder(workdir).find(run).load()
-        store = run_store(run_input(kept))
-        data = collect(kept, store)
+        kept = place_of(workdir, cluster, namespace, context, endpoint=endpoint).find(run)
+        store = kept.store()
+        data = collect(kept.run, store)
         if id_ is not None:
-            story = follow(kept, store, data, id_)
+            story = follow(kept.run, store, data, id_)
             say_json(story) if as_json else say(told(story))
             return
         rows = [

@@ -76,7 +76,7 @@ def carry_through(run: "EvolutionRun", place: "RunFolder", folder: "Folder", *, 
             watching.note(f"ended {killed} processes that an earlier start left behind")
         last = Loop(run, place, LocalCluster(node), Settings(), watching).turn()
     if as_json:
-        typer.echo(last.model_dump_json(by_alias=True, exclude={"spec"}))
+        say(last.model_dump_json(by_alias=True, exclude={"spec"}))
     phase = last.status.phase
     if phase == "Failed":
         (why,) = [c.message for c in last.status.conditions if c.type == "Failed"]

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-import typer
+from evolution_operator.cli.console import say
 
 if TYPE_CHECKING:
     from evolution_api.run import EvolutionRun
@@ -24,11 +24,11 @@ class JsonWatcher:
         pass
 
     def note(self, text: str) -> None:
-        typer.echo(json.dumps({"type": "Normal", "reason": "Note", "message": text}))
+        say(json.dumps({"type": "Normal", "reason": "Note", "message": text}))
 
     def happened(self, now: datetime, event: "Event") -> None:
         line = {"time": now.isoformat(), "type": event.type, "reason": event.reason, "message": event.message}
-        typer.echo(json.dumps(line))
+        say(json.dumps(line))
 
     def look(self, now: datetime, run: "EvolutionRun", cluster: "LocalCluster") -> None:
         """Nothing: events say it all."""
@@ -48,11 +48,11 @@ class PlainWatcher:
         pass
 
     def note(self, text: str) -> None:
-        typer.echo(text)
+        say(text)
 
     def happened(self, now: datetime, event: "Event") -> None:
         mark = "" if event.type == "Normal" else "WARNING "
-        typer.echo(f"{now.astimezone():%H:%M:%S} {mark}{event.message}")
+        say(f"{now.astimezone():%H:%M:%S} {mark}{event.message}")
 
     def look(self, now: datetime, _run: "EvolutionRun", cluster: "LocalCluster") -> None:
         for pod in cluster.pods():
@@ -64,5 +64,5 @@ class PlainWatcher:
                 self._told[pod.name] = (now.timestamp(), None)
             elif progress is not None and progress != told and now.timestamp() - told_at >= PROGRESS_EVERY_S:
                 left = "" if progress.left_s is None else f", {progress.left_s:.0f} s left"
-                typer.echo(f"{now.astimezone():%H:%M:%S}   {pod.name}: {progress.done}/{progress.total} {progress.unit}{left}")
+                say(f"{now.astimezone():%H:%M:%S}   {pod.name}: {progress.done}/{progress.total} {progress.unit}{left}")
                 self._told[pod.name] = (now.timestamp(), progress)

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import Kind, Label, Reason
+from evolution_api.kinds import REASONS, Kind, Label, Reason
 from evolution_api.layout import SCENE_PLAN_KEY, manifest_key, part, stage_prefix
 from evolution_api.question import Question
 from evolution_api.results import EvaluationMetrics, ProbeResult, TrainStep
@@ -14,6 +15,9 @@ from evolution_api.scene import ScenePlan
 from evolution_jobs.storage.manifests import committed, read_file
 from evolution_jobs.storage.store import Store
 from evolution_jobs.storage.tables import from_parquet
+
+SHARDS_AT_ONCE = 8
+"""Shards that are read side by side: each is four small files, which take a round trip each where the storage is far away."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,11 @@ def _round(run: EvolutionRun, store: Store, number: int) -> RoundData:
             for question in step.questions:
                 steps_of[question].append(step.step)
     if number:
-        for shard in range(run.spec.generation.shards):
-            _shard(store, uid, number, shard, data, steps_of)
+        with ThreadPoolExecutor(SHARDS_AT_ONCE) as readers:
+            for shard in readers.map(lambda shard: _shard(store, uid, number, shard), range(run.spec.generation.shards)):
+                data.proposed += shard.proposed
+                data.rejected += shard.rejected
+                data.asked += [Asked(q, shard.results.get(q.id), tuple(steps_of.get(q.id, ()))) for q in shard.questions]
     evaluated = committed(store, uid, manifest_key(number, "evaluate"))
     if evaluated:
         key = f"{stage_prefix(number, 'evaluate')}/metrics.json"
@@ -83,18 +90,25 @@ def _round(run: EvolutionRun, store: Store, number: int) -> RoundData:
     return data
 
 
-def _shard(store: Store, uid: str, number: int, shard: int, data: RoundData, steps_of: dict[str, list[int]]) -> None:
+@dataclass(frozen=True)
+class _Shard:
+    proposed: int = 0
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    questions: tuple[Question, ...] = ()
+    results: dict[str, ProbeResult] = field(default_factory=dict)
+    """By question."""
+
+
+def _shard(store: Store, uid: str, number: int, shard: int) -> _Shard:
     generated = committed(store, uid, manifest_key(number, "generate", shard))
     if generated is None:
-        return
-    data.proposed += generated.counts.get("proposed", 0)
-    for name, count in generated.counts.items():
-        if name.startswith("rejected."):
-            data.rejected[name.removeprefix("rejected.")] += count  # type: ignore[index]
+        return _Shard()
+    counts = generated.counts
+    rejected: Counter[Reason] = Counter({reason: counts[key] for reason in REASONS if (key := f"rejected.{reason}") in counts})
     questions = from_parquet(read_file(store, generated, f"{part(number, 'generate', shard)}.parquet"), Question)
     probed = committed(store, uid, manifest_key(number, "probe", shard))
     results: dict[str, ProbeResult] = {}
     if probed:
         rows = from_parquet(read_file(store, probed, f"{part(number, 'probe', shard)}.parquet"), ProbeResult)
         results = {row.question: row for row in rows}
-    data.asked += [Asked(q, results.get(q.id), tuple(steps_of.get(q.id, ()))) for q in questions]
+    return _Shard(counts.get("proposed", 0), rejected, tuple(questions), results)

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ MOST_SCENES = 120
 THUMBNAIL_PX = 160
 """Longest side of a frame in the browser."""
 FRAMES_SHOWN = 8
+SCENES_AT_ONCE = 8
+"""Scenes whose frames are read side by side, from storage that may be far away."""
 
 
 def write_report(run: EvolutionRun, store: Store, path: Path) -> Path:
@@ -123,7 +126,9 @@ def _frames(plan: ScenePlan, asked: list[tuple[int, Asked]], spec: EvolutionRunS
     """Scene id -> frames that the solver sees of it; a scene whose frames cannot be read has none."""
     library = SceneLibrary(plan.root_uri, spec.storage.endpoint)
     wanted = sorted({a.question.scene for _, a in asked})
-    return {scene_id: _thumbnails(library, spec.scenes, scene_id) for scene_id in wanted[:MOST_SCENES]}
+    shown = wanted[:MOST_SCENES]
+    with ThreadPoolExecutor(SCENES_AT_ONCE) as readers:
+        return dict(zip(shown, readers.map(lambda scene_id: _thumbnails(library, spec.scenes, scene_id), shown), strict=True))
 
 
 def _thumbnails(library: SceneLibrary, scenes: Scenes, scene_id: str) -> list[Thumbnail]:

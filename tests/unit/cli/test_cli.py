@@ -1,6 +1,7 @@
 """Commands as a person types them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-HEAVY = ("torch", "transformers", "numpy", "pyarrow", "open3d", "pydantic", "boto3", "kopf", "yaml", "plotly")
+HEAVY = ("aiohttp", "torch", "transformers", "numpy", "pyarrow", "open3d", "pydantic", "boto3", "kopf", "yaml", "plotly")
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -172,3 +173,18 @@ def test_audit_agrees_with_the_official_answers(cli: Any, real_data: Path) -> No
     assert sum(found["asked"] for found in report.values()) == 375
     answerable = {name: found for name, found in report.items() if name not in ("obj_appearance_order", "route_planning")}
     assert all(found["agreed"] == found["asked"] for found in answerable.values())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("get",), ("get", "--json"), ("describe", "demo"), ("questions", "demo"), ("manifests", EXAMPLES / "smoke.yaml")],
+    ids=lambda command: " ".join(map(str, command[:2])),
+)
+def test_a_reader_that_has_gone_ends_a_command_in_silence(workdir: Path, command: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    where = () if command[0] == "manifests" else ("--workdir", workdir)
+    code = "from evolution_operator.cli import main; main()"
+    with os.fdopen(writer) as pipe:
+        done = subprocess.run([sys.executable, "-c", code, *command, *where], stdout=pipe, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")

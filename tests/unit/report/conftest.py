@@ -1,133 +1,15 @@
 """A small run of two rounds, written through the real storage, for the report to read."""
 
-import io
-import json
-import random
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from tests import finished
 
-from evolution_api.jobs import StageInput
-from evolution_api.kinds import Kind, Label, Stage
-from evolution_api.layout import SCENE_PLAN_KEY, SCENES_PREFIX, part, stage_prefix
-from evolution_api.question import Question
-from evolution_api.results import Estimate, EvaluationMetrics, KindMetrics, ProbeResult, TrainStep
 from evolution_api.run import EvolutionRun
-from evolution_api.scene import Frame, Scene, ScenePlan
-from evolution_jobs.storage.manifests import commit
-from evolution_jobs.storage.store import Store, run_store
-from evolution_jobs.storage.tables import to_parquet
-from evolution_operator.report.collect import run_input
-
-SCENES = ("room-a", "room-b")
-KINDS: tuple[Kind, ...] = ("object_counting", "object_rel_distance")
-PER_SCENE = 6
-
-
-def make_run(folder: Path) -> EvolutionRun:
-    spec = {
-        "rounds": 2,
-        "model": {"uri": "file:///tiny"},
-        "scenes": {"procedural": {}},
-        "storage": {"uri": f"file://{folder}/storage"},
-        "generation": {"shards": 1, "parallelism": 1},
-    }
-    rounds = [
-        {"round": r, "seconds": {"generate": 2.0, "probe": 3.0, "train": 9.0, "evaluate": 4.0} if r else {"prepare": 5.0}}
-        for r in range(3)
-    ]
-    status = {"phase": "Succeeded", "round": 2, "rounds": rounds}
-    return EvolutionRun.model_validate({"metadata": {"name": "demo", "uid": "u-1"}, "spec": spec, "status": status})
-
-
-def metrics(seeing: float) -> KindMetrics:
-    def estimate(mean: float) -> Estimate:
-        return Estimate(mean=mean, low=mean - 0.02, high=mean + 0.02)
-
-    return KindMetrics(
-        questions=100,
-        score=estimate(0.4 + seeing),
-        elsewhere=estimate(0.4),
-        blind=estimate(0.38),
-        seeing=estimate(seeing),
-        gain=estimate(seeing) if seeing else None,
-    )
-
-
-def question(round_: int, number: int) -> Question:
-    kind = KINDS[number % 2]
-    choice = kind == "object_rel_distance"
-    return Question(
-        id=f"{round_:08d}{number:08d}",
-        scene=SCENES[number // PER_SCENE],
-        kind=kind,
-        text="Which of these objects is closest to the bed?" if choice else "How many chair(s) are in this room? <b>&</b>",
-        answer_type="choice" if choice else "count",
-        options=("lamp", "sofa") if choice else (),
-        program="closest = 'lamp'\nclosest" if choice else "count('chair')",
-        labels=("bed",) if choice else ("chair",),
-        level=1,
-        answer="lamp" if choice else "3",
-        round=round_,
-        proposer="grammar",
-    )
-
-
-def write_round(job: StageInput, store: Store, round_: int) -> None:
-    def as_stage(stage: Stage) -> StageInput:
-        return job.model_copy(update={"stage": stage, "round": round_})
-
-    questions = [question(round_, n) for n in range(len(SCENES) * PER_SCENE)]
-    rng = random.Random(round_)
-    stem = part(round_, "generate", 0)
-    counts = {"proposed": 20, "accepted": 12, "rejected.too_close": 5, "rejected.blind": 3}
-    commit(store, as_stage("generate"), {f"{stem}.parquet": to_parquet(questions, Question)}, shard=0, counts=counts)
-    labels: list[Label] = [rng.choice(("easy", "frontier", "hard")) for _ in questions]
-    results = [
-        ProbeResult(question=q.id, scene=q.scene, kind=q.kind, level=1, confidence=rng.random(), label=label)
-        for q, label in zip(questions, labels, strict=True)
-    ]
-    stem = part(round_, "probe", 0)
-    commit(store, as_stage("probe"), {f"{stem}.parquet": to_parquet(results, ProbeResult)}, shard=0)
-    steps = [
-        TrainStep(
-            step=4 * (round_ - 1) + s + 1,
-            round=round_,
-            loss=2.0 / (round_ + s),
-            learning_rate=1e-4,
-            gradient_norm=1.0,
-            questions=tuple(q.id for q in questions[3 * s : 3 * s + 3]),
-        )
-        for s in range(4)
-    ]
-    lines = "".join(s.model_dump_json() + "\n" for s in steps).encode()
-    commit(store, as_stage("train"), {f"{stage_prefix(round_, 'train')}/metrics.jsonl": lines})
+from evolution_jobs.storage.store import Store
 
 
 @pytest.fixture
 def finished_run(tmp_path: Path) -> tuple[EvolutionRun, Store]:
-    run = make_run(tmp_path)
-    job = run_input(run)
-    store = run_store(job)
-    sink = io.BytesIO()
-    for i, scene_id in enumerate(SCENES):
-        Image.new("RGB", (64, 64), (200, 60 * i, 40)).save(sink := io.BytesIO(), "PNG")
-        frames = tuple(Frame(file=f"frames/{n}.png", time_s=n, width=64, height=64) for n in range(3))
-        for frame in frames:
-            store.write(f"{SCENES_PREFIX}/{scene_id}/{frame.file}", sink.getvalue())
-        scene = Scene(id=scene_id, source="procedural", objects=(), frames=frames)
-        store.write(f"{SCENES_PREFIX}/{scene_id}/scene.json", scene.model_dump_json().encode())
-    root = f"{run.spec.storage.uri}/{job.prefix}/{SCENES_PREFIX}"
-    plan = ScenePlan(root_uri=root, train=SCENES, heldout=(), benchmark=("vsi-bench",))
-    commit(store, job, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
-    for round_ in range(3):
-        if round_:
-            write_round(job, store, round_)
-        evaluation = EvaluationMetrics(
-            checkpoint="x", kinds={k: metrics(0.1 * round_) for k in KINDS}, macro=metrics(0.1 * round_)
-        )
-        key = f"{stage_prefix(round_, 'evaluate')}/metrics.json"
-        content = json.dumps(evaluation.model_dump()).encode()
-        commit(store, job.model_copy(update={"stage": "evaluate", "round": round_}), {key: content})
-    return run, store
+    run = finished.finished_run({"uri": f"file://{tmp_path}/storage"})
+    return run, finished.write_objects(run)
