@@ -29,8 +29,8 @@ def login(context: str | None = None) -> Any:
         if context is not None:
             current = next((each for each in contexts if each["name"] == context), None)
         if current is None:
-            names = ", ".join(each["name"] for each in contexts) or "none"
-            raise KubeconfigError(f"the kubeconfig has no context {context!r}: name one of those that it has ({names})")
+            names = ", ".join(each["name"] for each in contexts)
+            raise config.ConfigException(f"the kubeconfig has no context {context!r}, but {names or 'none'}")
         config.load_kube_config(files, context, known)
         scheme, _, token = next((each["value"] for each in known.auth_settings().values()), "").partition(" ")
         found = kopf.ConnectionInfo(

@@ -105,6 +105,7 @@ class ControlPlane:
                 "service-account-private-key-file": folder / "service-accounts.key",
                 "use-service-account-credentials": "true",
                 "leader-elect": "false",
+                "pvclaimbinder-sync-period": "1s",  # or a claim waits 15 s for its volume
                 "kube-api-qps": CLIENT_RATE,
                 "kube-api-burst": CLIENT_RATE,
             },

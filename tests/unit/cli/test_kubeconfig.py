@@ -98,7 +98,7 @@ def test_what_is_wrong_is_told(given: Path, content: dict[str, Any], said: str) 
 
 def test_a_context_that_is_not_there_is_told_with_those_that_are(given: Path) -> None:
     config(given)
-    with pytest.raises(KubeconfigError, match=r"no context 'z': name one of those that it has \(a\)"):
+    with pytest.raises(KubeconfigError, match=r"no context 'z', but a: set KUBECONFIG"):
         login("z")
 
 

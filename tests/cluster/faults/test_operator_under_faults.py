@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from tests.cluster.faults.proxy import Proxy, Request
 from tests.cluster.harness.api import Object
 from tests.cluster.lab import Lab, at_work, comparable, log_of, operator
-from tests.cluster.proxy import Proxy, Request
 from tests.tools.daemon import eventually
 
 from evolution_operator.cluster.api import Api as Client
