@@ -25,13 +25,9 @@ def login(context: str | None = None) -> Any:
     known: Any = Configuration()
     files = os.environ.get("KUBECONFIG")
     try:
-        contexts, current = config.list_kube_config_contexts(files)
-        if context is not None:
-            current = next((each for each in contexts if each["name"] == context), None)
-        if current is None:
-            names = ", ".join(each["name"] for each in contexts)
-            raise config.ConfigException(f"the kubeconfig has no context {context!r}, but {names or 'none'}")
         config.load_kube_config(files, context, known)
+        contexts, current = config.list_kube_config_contexts(files)
+        chosen = next((each for each in contexts if each["name"] == context), current)
         scheme, _, token = next((each["value"] for each in known.auth_settings().values()), "").partition(" ")
         found = kopf.ConnectionInfo(
             server=known.host,
@@ -41,7 +37,7 @@ def login(context: str | None = None) -> Any:
             private_key_path=known.key_file,
             scheme=scheme or None,
             token=token.strip() or None,
-            default_namespace=current["context"].get("namespace"),
+            default_namespace=chosen["context"].get("namespace"),
             proxy_url=known.proxy,
             trust_env=True,
         )
