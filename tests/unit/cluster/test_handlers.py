@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evolution_operator.cluster.handlers import decisive_of, runs_of
+from evolution_operator.cluster.handlers import decisive_of, holds_pod, runs_of
 from evolution_operator.cluster.wakes import Key, Wakes
 from evolution_operator.manifests.pod import run_label
 
@@ -27,6 +27,21 @@ def child(kind: str, **conditions: str) -> dict[str, Any]:
 )
 def test_only_what_can_move_a_run_on_is_decisive(child: dict[str, Any], expected: bool) -> None:
     assert bool(decisive_of(child)) == expected
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        (child("Job", Complete="True"), False),
+        (child("Job", Suspended="True"), True),
+        (child("PyTorchJob", Failed="True"), False),
+        (child("InferenceService", Ready="True"), True),
+        ({"kind": "Pod", "status": {"phase": "Running"}}, True),
+        ({"kind": "Pod", "status": {"phase": "Failed"}}, False),
+    ],
+)
+def test_what_held_a_pod_may_have_been_waited_for(gone: dict[str, Any], expected: bool) -> None:
+    assert holds_pod(gone) == expected
 
 
 def test_a_label_names_its_run() -> None:

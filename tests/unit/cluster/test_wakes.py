@@ -90,3 +90,18 @@ def test_a_run_that_is_due_and_not_served_shows_as_lag() -> None:
         assert sorted(wakes.known()) == [A, B]
 
     asyncio.run(story())
+
+
+def test_it_is_quiet_when_no_turn_is_overdue_and_nobody_waits_for_ever() -> None:
+    async def story() -> None:
+        wakes = Wakes()
+        await asyncio.wait_for(wakes.quiet(limit_s=60), timeout=10)
+        wakes.wake(A)
+        waiting = asyncio.create_task(wakes.quiet(limit_s=60))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await asyncio.wait_for(wakes.quiet(limit_s=0.05), timeout=10)
+        assert await wakes.take() == A
+        await asyncio.wait_for(waiting, timeout=10)
+
+    asyncio.run(story())
