@@ -17,9 +17,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 import kopf
+import uvloop
 
 from evolution_operator.cluster.api import Api, login
-from evolution_operator.cluster.handlers import registry, settings
+from evolution_operator.cluster.handlers import NothingRemembered, registry, settings
 from evolution_operator.cluster.health import Health
 from evolution_operator.cluster.lease import Lease, LeaseLostError
 from evolution_operator.cluster.logs import configure
@@ -79,6 +80,7 @@ async def operate(options: argparse.Namespace) -> None:
                 settings=settings(namespaced=bool(options.namespace)),
                 clusterwide=not options.namespace,
                 namespaces=options.namespace,
+                memories=NothingRemembered(),
             )
             try:
                 # From here on it is Kopf that hears the signals, and ends.
@@ -104,7 +106,7 @@ def main() -> int:
     options = arguments()
     configure()
     try:
-        asyncio.run(operate(options))
+        uvloop.run(operate(options))
     except (LeaseLostError, kopf.LoginError) as error:
         log.error("stopping: %s", error)
         return 1

@@ -3,12 +3,12 @@
 It retries nothing but an expired login: whoever asked knows better what to do about an ApiError. The command line asks by it too.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import aiohttp
 import kopf
+import orjson
 
 from evolution_operator.cluster.metrics import API_REQUESTS
 from evolution_operator.interface import KubeObject, Ref
@@ -176,7 +176,7 @@ class Api:
         body: KubeObject | None = None,
         content_type: str = JSON,
     ) -> KubeObject:
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else orjson.dumps(body)
         steps = where.split("/")
         resource = steps[steps.index("namespaces") + 2] if "namespaces" in steps else steps[-1]
         for attempt in ("first", "logged in again"):
@@ -191,10 +191,10 @@ class Api:
                         continue
                     if answer.status >= 400:
                         raise _error(doing, answer.status, content, answer.headers.get("Retry-After"))
-                    found: KubeObject = json.loads(content)
+                    found: KubeObject = orjson.loads(content)
                     return found
-            except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
-                if not isinstance(error, json.JSONDecodeError):
+            except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+                if not isinstance(error, orjson.JSONDecodeError):
                     API_REQUESTS.labels(method, resource, 0).inc()
                 said = str(error) or type(error).__name__
                 raise ApiError(doing, 0, "", f"the API server does not answer: {said}") from error
@@ -213,7 +213,7 @@ def path(api_version: str, kind: str, namespace: str, name: str = "", subresourc
 
 def _error(doing: str, status: int, content: bytes, retry_after: str | None) -> ApiError:
     try:
-        said = json.loads(content)
+        said = orjson.loads(content)
     except ValueError:
         said = None
     # Proxies on the way, and the server for a path that it does not know, answer in plain text.

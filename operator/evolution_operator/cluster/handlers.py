@@ -8,6 +8,7 @@ news: a run whose status changed, a child that came to be.
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories
 
 from evolution_api.layout import GROUP, LABEL_RUN, PLURAL, VERSION
 from evolution_operator.cluster.metrics import observe_lag
@@ -33,6 +34,13 @@ WORKER_IDLE_S = 1
 """After which Kopf ends the task that it gave an object; each keeps memory."""
 API_PATIENCE_S = (0.2, 0.5, 1, 2, 5, *[10] * 60)
 """Waits between tries of Kopf's own requests while the API server is away: ten minutes, then the process ends."""
+
+
+class NothingRemembered(ResourceMemories):  # type: ignore[misc]
+    """What Kopf keeps of every object that it has heard of, for handlers that are tried again, of which there are none here."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> Any:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 class NothingToCompare(kopf.DiffBaseStorage):  # type: ignore[misc]

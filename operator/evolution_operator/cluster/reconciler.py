@@ -159,7 +159,7 @@ class Reconciler:
             await asyncio.gather(*(self._api.delete(ref) for ref in todo.delete))
             if todo.finalizers != before:
                 newest = await self._write_finalizers(newest, todo.finalizers)
-        self._events.put_nowait((_light(newest), todo.events))
+        self._events.put_nowait((_named_by_events(newest), todo.events))
         return again_s
 
     def _wanted_after(
@@ -228,7 +228,7 @@ class Reconciler:
             kept = [finalizer for finalizer in meta["finalizers"] if finalizer != FINALIZER]
             newest = await self._write_finalizers(raw, kept)
             message = f"the run's objects in storage were not deleted, delete them by hand: {why}"
-            self._events.put_nowait((_light(newest), (Event("Warning", "StorageLeftBehind", message),)))
+            self._events.put_nowait((_named_by_events(newest), (Event("Warning", "StorageLeftBehind", message),)))
 
     async def _tell(self, raw: KubeObject, refusal: Refusal) -> None:
         try:
@@ -242,7 +242,7 @@ class Reconciler:
         status = not_progressing(raw, reason, message, datetime.now(UTC), passes=refusal.passes)
         newest = await self._write_status(raw, status)
         if all((c["type"], c["reason"]) != ("Progressing", reason) for c in said(raw, "conditions") or ()):
-            self._events.put_nowait((_light(newest), (Event("Warning", reason, message),)))
+            self._events.put_nowait((_named_by_events(newest), (Event("Warning", reason, message),)))
         return newest
 
 
@@ -256,6 +256,13 @@ def _wish(raw: KubeObject) -> object:
 def _light(raw: KubeObject) -> KubeObject:
     """A run without what is large in it and not needed to write about it."""
     return {**raw, "spec": {}, "metadata": {**raw["metadata"], "managedFields": []}}
+
+
+def _named_by_events(raw: KubeObject) -> KubeObject:
+    """As much of a run as events and the log say of it: in a storm thousands wait to be published."""
+    kept = {field: raw["metadata"][field] for field in ("namespace", "name", "uid", "resourceVersion")}
+    place = {field: said(raw, field) for field in ("round", "stage", "attempt")}
+    return {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": kept, "status": place}
 
 
 def _named(key: Key) -> dict[str, str]:
