@@ -30,7 +30,7 @@ real-rooms: setup ## The same on the layouts of 40 real rooms: make real-rooms M
 smoke: setup ## The smallest run that goes through every stage twice
 	.venv/bin/evolution run examples/smoke.yaml
 
-test: setup-test check ## All tests that need neither a cluster nor a GPU
+test: setup-test check ## All tests that need neither a node nor a GPU
 	$(PYTHON) -m pytest -q tests/local tests/cluster
 
 test-cluster: setup-cluster ## The tests that run pods, on a real node made for them: needs root

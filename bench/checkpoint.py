@@ -17,36 +17,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import boto3
-
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.tools.binaries import binary  # noqa: E402
-from tests.tools.daemon import LOOPBACK, Daemon, accepts, free_ports  # noqa: E402
+from tests.tools.s3 import BUCKET, CREDENTIALS, s3_client, s3_serving  # noqa: E402
 
 from evolution_jobs.storage.s3 import S3Store  # noqa: E402
 
-BUCKET, KEY = "runs", "checkpoint/model.safetensors"
-ACCESS = {"AWS_ACCESS_KEY_ID": "bench-access", "AWS_SECRET_ACCESS_KEY": "bench-secret", "AWS_REGION": "us-east-1"}
+KEY = "checkpoint/model.safetensors"
 GOAL = 0.9
 BLOCK_BYTES = 2**24
 
 Copy = Callable[[Path], object]
 
 
-def server(folder: Path) -> Daemon:
-    (folder / "data").mkdir()
-    (port,) = free_ports(1)
-    keys = ["--access", ACCESS["AWS_ACCESS_KEY_ID"], "--secret", ACCESS["AWS_SECRET_ACCESS_KEY"]]
-    command = [str(binary("versitygw")), "--port", f"{LOOPBACK}:{port}", *keys, "posix", str(folder / "data")]
-    return Daemon(command, f"http://{LOOPBACK}:{port}", folder / "versitygw.log", lambda: accepts(port))
-
-
 def clients(endpoint: str) -> dict[str, tuple[Copy, Copy]]:
     """How each one sends a file, and how it fetches it."""
     store = S3Store(BUCKET, "ours", endpoint)
-    plain = boto3.client("s3", endpoint_url=endpoint, region_name=ACCESS["AWS_REGION"])
+    plain = s3_client(endpoint)
     s5cmd = [str(binary("s5cmd")), "--endpoint-url", endpoint, "--log", "error", "cp"]
     there = f"s3://{BUCKET}/s5cmd/{KEY}"
     return {
@@ -78,19 +67,14 @@ def measured(size: int, repeats: int) -> dict[str, dict[str, float]]:
         with sent.open("wb") as file:
             for start in range(0, size, BLOCK_BYTES):
                 file.write(os.urandom(min(BLOCK_BYTES, size - start)))
-        gateway = server(folder)
-        gateway.start()
-        try:
-            boto3.client("s3", endpoint_url=gateway.url, region_name=ACCESS["AWS_REGION"]).create_bucket(Bucket=BUCKET)
-            pairs = [*clients(gateway.url).items()]
+        with s3_serving(folder, binary) as server:
+            pairs = [*clients(server.url).items()]
             for repeat in range(repeats):
                 for name, (up, down) in pairs[repeat % len(pairs) :] + pairs[: repeat % len(pairs)]:
                     taken["up"].setdefault(name, []).append(size / 1e6 / seconds(up, sent))
                     taken["down"].setdefault(name, []).append(size / 1e6 / seconds(down, fetched))
                     assert fetched.stat().st_size == size
                     fetched.unlink()
-        finally:
-            gateway.stop()
     return {way: {name: statistics.median(rates) for name, rates in found.items()} for way, found in taken.items()}
 
 
@@ -100,7 +84,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    os.environ.update(ACCESS)
+    os.environ.update(CREDENTIALS, AWS_REGION="us-east-1")
     rates = measured(options.bytes, options.repeats)
     ratios = {way: found["ours"] / max(found["boto3"], found["s5cmd"]) for way, found in rates.items()}
     if options.json:

@@ -1,6 +1,6 @@
 """How soon the next child is there when one has ended, what that costs, and how Argo Workflows does in the same place.
 
-    python bench/orchestration.py [--parts one storm live finished] [--storms 100 500] [--live 1000] [--finished 500] [--json]
+    python bench/orchestration.py [--parts one whole storm live finished] [--storms 100 500] [--live 1000] [--finished 500]
 
 Starts a control plane (etcd, API server, controller manager without its Job controller) and completes children itself. A
 latency runs from the sending of the PATCH that ends a child until the watch tells of the next one. Everything shares this
@@ -18,11 +18,11 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
+import yaml
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -30,21 +30,28 @@ sys.path.insert(0, str(ROOT))
 from peers.argo import Argo  # noqa: E402
 from peers.client import CONNECTIONS, Client, Object  # noqa: E402
 from peers.ours import Ours  # noqa: E402
-from tests.cluster.harness.api import Api, connected  # noqa: E402
+from tests.cluster.harness.api import Api, address, connected, install_definition  # noqa: E402
 from tests.cluster.harness.control_plane import ControlPlane  # noqa: E402
 from tests.cluster.lab import UPSTREAM, at_work  # noqa: E402
 from tests.tools.binaries import binary, sources  # noqa: E402
-from tests.tools.daemon import Daemon, eventually  # noqa: E402
+from tests.tools.daemon import Daemon  # noqa: E402
+
+from evolution_api.layout import API_VERSION, KIND  # noqa: E402
 
 Peer = Ours | Argo
 
 ADVANCES = 8
 """In a row: as many as a run makes from its preparation until the second round's server is up."""
+ROUNDS = 4
+"""The paper's."""
+CHILDREN_OF_A_ROUND = 5
+"""Generator, model server, probe, training, evaluation; before the first round come preparation and evaluation."""
 RATE = 5.0
 """Completions a second."""
 GROUP = 60
 """Of many live runs, those that move."""
 PATIENCE_S = 60
+POLL_S = 0.01
 SETTLED_S = 1.3
 """News of pods are gathered for a second."""
 QUIET_SHARE = 0.05
@@ -216,6 +223,32 @@ class Bench:
             "idle_mib": round(idle, 1),
         }
 
+    async def whole(self, stage_s: float) -> Object:
+        """A run of the paper's rounds, from its creation to its end, whose children take so long each."""
+        peer, unit = self.ours("whole", rounds=ROUNDS), "whole"
+        run = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": unit, "namespace": peer.namespace}}
+        children = 2 + CHILDREN_OF_A_ROUND * ROUNDS
+        async with at(self._client, self._api, peer) as (field, measured):
+            await measured.quiet()
+            started = time.perf_counter()
+            await field.begin([unit])
+            for _ in range(children - 1):
+                await asyncio.sleep(stage_s)
+                await field.ready(unit)
+                await field.advance(unit)
+            await asyncio.sleep(stage_s)
+            await field.end(unit)
+            while self._api.get(address(run))["status"]["phase"] != "Succeeded":
+                await asyncio.sleep(POLL_S)
+            lasted = time.perf_counter() - started
+        overhead = lasted - children * stage_s
+        return {
+            "children": children,
+            "seconds": round(lasted, 2),
+            "overhead_s": round(overhead, 3),
+            "overhead_share": round(overhead / lasted, 4),
+        }
+
     async def live(self, count: int, seconds: float) -> Object:
         """Of many live runs a few advance, at times drawn as independent arrivals would come."""
         rng = random.Random(0)
@@ -306,24 +339,10 @@ class Bench:
 
 
 def install(api: Api) -> None:
-    crds = [*sorted((ROOT / "crds").glob("*.yaml"))]
-    crds += sorted((sources("argo-workflow-controller") / "manifests" / "base" / "crds" / "minimal").glob("argoproj*.yaml"))
-    for file in crds:
-        api.kubectl("apply", "--server-side", "-f", str(file))
-    for definition in UPSTREAM:
-        api.apply(definition)
-    api.kubectl("wait", "--for=condition=Established", "crd", "--all")
-    # Established, and yet for a moment "storage is (re)initializing".
-    for name in api.kubectl("get", "crd", "--output=name").split():
-        eventually(partial(listed, api, name.partition("/")[2]), f"{name} is served")
-
-
-def listed(api: Api, resource: str) -> bool:
-    try:
-        api.kubectl("get", resource)
-    except AssertionError:
-        return False
-    return True
+    files = [*sorted((ROOT / "crds").glob("*.yaml"))]
+    files += sorted((sources("argo-workflow-controller") / "manifests" / "base" / "crds" / "minimal").glob("argoproj*.yaml"))
+    for definition in (*(yaml.safe_load(file.read_text()) for file in files), *UPSTREAM):
+        install_definition(api, definition)
 
 
 async def measured(options: argparse.Namespace, bench: Bench) -> dict[str, Object]:
@@ -337,6 +356,8 @@ async def measured(options: argparse.Namespace, bench: Bench) -> dict[str, Objec
 
     if "one" in options.parts:
         await take("one run", bench.one(options.repeats))
+    if "whole" in options.parts:
+        await take("whole run", bench.whole(options.stage_seconds))
     for count in options.storms if "storm" in options.parts else ():
         await take(f"storm of {count}, ours", bench.storm(bench.ours(f"storm-{count}"), count, options.advances))
         await take(f"storm of {count}, Argo Workflows", bench.storm(bench.argo(f"argo-{count}"), count, options.advances))
@@ -355,8 +376,9 @@ async def on(options: argparse.Namespace, api: Api, plane: ControlPlane, folder:
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", default=["one", "storm", "live", "finished"])
+    parser.add_argument("--parts", nargs="+", default=["one", "whole", "storm", "live", "finished"])
     parser.add_argument("--repeats", type=int, default=3, help="runs that are alone")
+    parser.add_argument("--stage-seconds", type=float, default=5, help="that each child of the whole run takes")
     parser.add_argument("--storms", nargs="+", type=int, default=[100, 500], help="runs in each storm")
     parser.add_argument("--advances", type=int, default=ADVANCES, help="of each run in a storm")
     parser.add_argument("--live", type=int, default=1000, help="live runs")

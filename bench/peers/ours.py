@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from tests.cluster.harness.api import address, collection
-from tests.cluster.lab import CHILDREN, SPEC, now, operator, words_of
+from tests.cluster.lab import CHILDREN, LABEL_REPLICA, SPEC, end_status, now, operator, pod_made_by, ready_status
 from tests.tools.daemon import Daemon
 
-from evolution_api.layout import API_VERSION, KIND, LABEL_ROUND, LABEL_RUN, LABEL_STAGE
+from evolution_api.layout import API_VERSION, KIND, LABEL_RUN
+from evolution_operator.verdicts import LABEL_INDEX
 from peers.client import MERGE, Client, Object
 
 ONE_POD = {**SPEC, "generation": {"shards": 1}, "training": {"nodes": 1, "globalBatchSize": 8}}
@@ -36,36 +37,15 @@ class Ours:
         """What comes before a child's end: its pod has run and left its last words."""
         if child["kind"] == "InferenceService":
             return
-        meta, labels = child["metadata"], child["metadata"]["labels"]
         if child["kind"] == "PyTorchJob":
             template = child["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
-            extra = {"training.kubeflow.org/replica-type": "master"}
+            labels = {LABEL_REPLICA: "master"}
         else:
             template = child["spec"]["template"]
-            extra = {"batch.kubernetes.io/job-completion-index": "0"}
-        owner = {key: child[key] for key in ("apiVersion", "kind")} | {
-            "name": meta["name"],
-            "uid": meta["uid"],
-            "controller": True,
-        }
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "name": f"{meta['name']}-0",
-                "namespace": self.namespace,
-                "labels": {**template["metadata"]["labels"], **extra},
-                "ownerReferences": [owner],
-            },
-            "spec": {**template["spec"], "restartPolicy": "Never"},
-        }
+            labels = {LABEL_INDEX: "0"}
+        pod = pod_made_by(child, f"{child['metadata']['name']}-0", template, labels)
         await self._client.send("POST", collection(pod), pod)
-        said = words_of(labels[LABEL_STAGE], int(labels[LABEL_ROUND])).model_dump_json(exclude_none=True)
-        end = {"exitCode": 0, "reason": "Completed", "message": said, "startedAt": now(), "finishedAt": now()}
-        container = pod["spec"]["containers"][0]
-        told = {"name": container["name"], "image": container["image"], "imageID": "", "ready": False, "restartCount": 0}
-        status = {"phase": "Succeeded", "containerStatuses": [{**told, "state": {"terminated": end}}]}
-        await self._client.send("PATCH", f"{address(pod)}/status", {"status": status}, MERGE)
+        await self._client.send("PATCH", f"{address(pod)}/status", {"status": end_status(pod)}, MERGE)
 
     async def end(self, child: Object) -> None:
         await self._client.send("PATCH", f"{address(child)}/status", {"status": _END[child["kind"]](child)}, MERGE)
@@ -81,10 +61,4 @@ def _pytorch_job(_: Object) -> Object:
     return {"conditions": [end], "startTime": now(), "completionTime": now()}
 
 
-def _service(child: Object) -> Object:
-    meta = child["metadata"]
-    url = f"http://{meta['name']}.{meta['namespace']}.svc.cluster.local"
-    return {"conditions": [{"type": "Ready", "status": "True"}], "address": {"url": url}}
-
-
-_END = {"Job": _job, "PyTorchJob": _pytorch_job, "InferenceService": _service}
+_END = {"Job": _job, "PyTorchJob": _pytorch_job, "InferenceService": ready_status}

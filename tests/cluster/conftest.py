@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.harness.api import Api, Object, Refused, address, connected, own_namespace
+from tests.cluster.harness.api import Api, Object, connected, install_definition, own_namespace
 from tests.cluster.harness.control_plane import ControlPlane, running
 from tests.cluster.lab import UPSTREAM, Lab
-from tests.tools.daemon import eventually
 
 from evolution_api import crd as contract
 
@@ -55,26 +55,7 @@ def namespace(api: Api) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def install(api: Api) -> Callable[[Object], None]:
-    """Applies a CustomResourceDefinition and returns when its objects can be listed."""
-
-    def installed(definition: Object) -> None:
-        api.apply(definition)
-        spec = definition["spec"]
-        version = next(v["name"] for v in spec["versions"] if v["storage"])
-
-        def served() -> bool:
-            conditions = api.get(address(definition)).get("status", {}).get("conditions") or []  # null at first
-            if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
-                return False
-            try:
-                api.get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
-            except Refused:
-                return False
-            return True
-
-        eventually(served, f"{definition['metadata']['name']} is served")
-
-    return installed
+    return partial(install_definition, api)
 
 
 @pytest.fixture(scope="session")

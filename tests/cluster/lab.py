@@ -22,6 +22,7 @@ from evolution_api.results import StageSummary
 
 CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
 ENDS = ("Complete", "Succeeded", "Failed")
+LABEL_REPLICA = "training.kubeflow.org/replica-type"
 PATIENCE_S = 120
 SPEC: Object = {
     "rounds": 2,
@@ -149,8 +150,7 @@ class Lab:
     def finish(self, child: Object) -> None:
         """A child under way comes to its good end; a service gets ready."""
         if child["kind"] == "InferenceService":
-            url = f"http://{child['metadata']['name']}.{self.namespace}.svc.cluster.local"
-            self._tell(child, {"conditions": [{"type": "Ready", "status": "True"}], "address": {"url": url}})
+            self._tell(child, ready_status(child))
         elif child["kind"] == "PyTorchJob":
             # The master last: it is the one that speaks.
             for role, replica in reversed(child["spec"]["pytorchReplicaSpecs"].items()):
@@ -186,8 +186,7 @@ class Lab:
         """Finish children until the work of that stage is there; it is left alone."""
 
         def is_it(child: Object) -> bool:
-            labels = child["metadata"]["labels"]
-            return (labels[LABEL_ROUND], labels[LABEL_STAGE], labels[LABEL_ROLE]) == (str(round_), stage, "work")
+            return is_of(child, round_, stage, "work")
 
         found: list[Object] = []
 
@@ -234,24 +233,7 @@ class Lab:
     def _pod_of(self, job: Object, role: str, index: int) -> Object:
         """The pod that the training operator makes."""
         meta, template = job["metadata"], job["spec"]["pytorchReplicaSpecs"][role.capitalize()]["template"]
-        owner = {
-            "apiVersion": job["apiVersion"],
-            "kind": job["kind"],
-            "name": meta["name"],
-            "uid": meta["uid"],
-            "controller": True,
-        }
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "name": f"{meta['name']}-{role}-{index}",
-                "namespace": self.namespace,
-                "labels": {**template["metadata"]["labels"], "training.kubeflow.org/replica-type": role},
-                "ownerReferences": [owner],
-            },
-            "spec": {**template["spec"], "restartPolicy": "Never"},
-        }
+        pod = pod_made_by(job, f"{meta['name']}-{role}-{index}", template, {LABEL_REPLICA: role})
         try:
             return {"kind": "Pod", "apiVersion": "v1", **self.api.create(pod)}
         except Refused as refused:
@@ -262,23 +244,57 @@ class Lab:
     def _end_pod(self, pod: Object, words: StageSummary | None = None, exit_code: int = 0) -> None:
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             return
-        labels = pod["metadata"]["labels"]
-        said = words or words_of(labels[LABEL_STAGE], int(labels[LABEL_ROUND]))
-        end = {
-            "exitCode": exit_code,
-            "reason": "Error" if exit_code else "Completed",
-            "message": said.model_dump_json(exclude_none=True),
-            "startedAt": now(),
-            "finishedAt": now(),
-        }
-        phase = "Failed" if exit_code else "Succeeded"
-        self._tell(pod, {"phase": phase, "containerStatuses": [_container(pod, {"terminated": end})]})
+        self._tell(pod, end_status(pod, words, exit_code))
+
+
+def pod_made_by(child: Object, name: str, template: Object, labels: dict[str, str]) -> Object:
+    """The pod that a controller makes for a child of this template, with further labels."""
+    meta = child["metadata"]
+    owner = {**{key: child[key] for key in ("apiVersion", "kind")}, "name": meta["name"], "uid": meta["uid"], "controller": True}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": meta["namespace"],
+            "labels": {**template["metadata"]["labels"], **labels},
+            "ownerReferences": [owner],
+        },
+        "spec": {**template["spec"], "restartPolicy": "Never"},
+    }
+
+
+def end_status(pod: Object, words: StageSummary | None = None, exit_code: int = 0) -> Object:
+    """What a kubelet says of a pod that has ended with these last words; without any, with those of its stage."""
+    labels = pod["metadata"]["labels"]
+    said = words or words_of(labels[LABEL_STAGE], int(labels[LABEL_ROUND]))
+    end = {
+        "exitCode": exit_code,
+        "reason": "Error" if exit_code else "Completed",
+        "message": said.model_dump_json(exclude_none=True),
+        "startedAt": now(),
+        "finishedAt": now(),
+    }
+    phase = "Failed" if exit_code else "Succeeded"
+    return {"phase": phase, "containerStatuses": [_container(pod, {"terminated": end})]}
+
+
+def ready_status(service: Object) -> Object:
+    """What KServe says of a service that answers."""
+    url = "http://{name}.{namespace}.svc.cluster.local".format(**service["metadata"])
+    return {"conditions": [{"type": "Ready", "status": "True"}], "address": {"url": url}}
 
 
 def _container(pod: Object, state: Object) -> Object:
     container = pod["spec"]["containers"][0]
     told = {"name": container["name"], "image": container["image"], "imageID": "", "ready": False, "restartCount": 0}
     return {**told, "state": state}
+
+
+def is_of(thing: Object, round_: int, stage: str, role: str) -> bool:
+    """Whether a child or a pod is one of that stage and role."""
+    labels = thing["metadata"]["labels"]
+    return [labels.get(name) for name in (LABEL_ROUND, LABEL_STAGE, LABEL_ROLE)] == [str(round_), stage, role]
 
 
 def is_finished(child: Object) -> bool:

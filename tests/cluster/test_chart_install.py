@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster.chart import CHART, RELEASE, Helm, HelmError
-from tests.cluster.harness.api import Api, Object, Refused, address, connected
+from tests.cluster.harness.api import Api, Object, Refused, address, connected, restrict
 from tests.cluster.harness.control_plane import running
 from tests.cluster.lab import UPSTREAM
 from tests.cluster.runs import run
@@ -57,7 +57,7 @@ def helm(kubeconfig: Path, binary: Callable[[str], Path], tmp_path_factory: pyte
 @pytest.fixture
 def restricted(api: Api, namespace: str) -> str:
     """A namespace that admits no pod that is not `restricted`."""
-    api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    restrict(api, namespace)
     eventually(lambda: is_there(api, f"/api/v1/namespaces/{namespace}/serviceaccounts/default"), "pods can be made", 30)
     return namespace
 

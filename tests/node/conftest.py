@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Api, Refused, own_namespace
+from tests.cluster.harness.api import Api, Refused, own_namespace, restrict
 from tests.cluster.harness.node import Node, running_node
 from tests.cluster.harness.upstream import install_kserve, install_training_operator
 from tests.tools.daemon import eventually
@@ -60,3 +60,10 @@ def namespace(api: Api) -> Iterator[str]:
 
         eventually(has_account, "the namespace has its service account")
         yield name
+
+
+@pytest.fixture
+def restricted(api: Api, namespace: str) -> str:
+    """The namespace of the test's own, which takes no pod that is not restricted."""
+    restrict(api, namespace)
+    return namespace

@@ -1,5 +1,7 @@
 """Pods of the tests in this folder, and what became of them."""
 
+from pathlib import Path
+
 from tests.cluster.harness.api import Api, Object, address
 from tests.cluster.harness.image import IMAGE, USER
 from tests.tools.daemon import eventually
@@ -37,3 +39,16 @@ def end_of(found: Object) -> Object:
     """How the pod's container ended."""
     ended: Object = found["status"]["containerStatuses"][0]["state"]["terminated"]
     return ended
+
+
+def claim_folder(api: Api, namespace: str, name: str, folder: Path) -> Object:
+    """A volume for pods, of a claim on this folder of the node's: `restricted` takes no folder, but a claim."""
+    shared = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    size = {"storage": "10Gi"}
+    volume = {**shared, "capacity": size, "hostPath": {"path": str(folder)}, "claimRef": {"namespace": namespace, "name": name}}
+    api.create({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": volume})
+    meta = {"name": name, "namespace": namespace}
+    claim = {**shared, "volumeName": namespace, "resources": {"requests": size}}
+    made = api.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim})
+    eventually(lambda: api.get(address(made))["status"]["phase"] == "Bound", "the claim has its volume")
+    return {"persistentVolumeClaim": {"claimName": name, "readOnly": True}}

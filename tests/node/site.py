@@ -4,15 +4,16 @@ from pathlib import Path
 
 import yaml
 from tests.cluster.chart import CHART, RELEASE, Helm
-from tests.cluster.harness.api import Api, Object, address
+from tests.cluster.harness.api import Api, Object
 from tests.cluster.harness.images import ENVIRONMENT, reference
-from tests.cluster.lab import Lab
+from tests.cluster.lab import Lab, is_of
 from tests.conftest import ROOT
 from tests.documents import laid_over
+from tests.node.pods import claim_folder
 from tests.tools.daemon import eventually
 from tests.tools.s3 import BUCKET, CREDENTIALS
 
-from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_STAGE
+from evolution_api.layout import API_VERSION, KIND
 
 SMOKE: Object = yaml.safe_load((ROOT / "examples" / "smoke.yaml").read_text())["spec"]
 SPEC = laid_over(SMOKE, {"training": {"nodes": 2, "processesPerNode": 1}})
@@ -48,22 +49,13 @@ def install(helm: Helm) -> None:
 
 
 class Site(Lab):
-    """A namespace whose pods are `restricted`, with a Secret `storage` and the claim that VALUES name."""
+    """A namespace with a Secret `storage` and the claim that VALUES name."""
 
     def __init__(self, api: Api, namespace: str, endpoint: str, environment: Path) -> None:
         super().__init__(api, namespace)
         self.endpoint = endpoint
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
         self.secret("storage", CREDENTIALS)
-        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM, "namespace": namespace}}
-        shared = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
-        size = {"storage": "10Gi"}
-        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}}
-        bound = {"namespace": namespace, "name": CLAIM}
-        api.create({**volume, "spec": {**shared, "capacity": size, "claimRef": bound, "hostPath": {"path": str(environment)}}})
-        made = api.create({**claim, "spec": {**shared, "volumeName": namespace, "resources": {"requests": size}}})
-        eventually(lambda: api.get(address(made))["status"]["phase"] == "Bound", "the packages are bound")
+        claim_folder(api, namespace, CLAIM, environment)
 
     def secret(self, name: str, values: dict[str, str]) -> None:
         meta = {"name": name, "namespace": self.namespace}
@@ -87,20 +79,11 @@ class Site(Lab):
         found: list[Object] = []
 
         def there() -> bool:
-            found[:] = [
-                pod for pod in self.pods() if self.is_of(pod, round_, stage, role) and pod["status"]["phase"] == "Running"
-            ]
+            found[:] = [pod for pod in self.pods() if is_of(pod, round_, stage, role) and pod["status"]["phase"] == "Running"]
             return bool(found)
 
         eventually(there, f"a {role} pod of {stage} in round {round_} is running", RUN_LIMIT_S)
         return max(found, key=lambda pod: str(pod["metadata"]["name"]))
-
-    def is_of(self, pod: Object, round_: int, stage: str, role: str) -> bool:
-        labels = pod["metadata"]["labels"]
-        return bool(
-            (labels.get("evolution.spatial.io/round"), labels.get(LABEL_STAGE), labels.get(LABEL_ROLE))
-            == (str(round_), stage, role)
-        )
 
     def kill(self, pod: Object) -> None:
         self.api.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force", namespace=self.namespace)

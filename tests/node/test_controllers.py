@@ -35,13 +35,6 @@ SERVES = f"""
 """
 
 
-@pytest.fixture
-def restricted(api: Api, namespace: str) -> str:
-    """The namespace of the test's own, which takes no pod that is not restricted."""
-    api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-    return namespace
-
-
 def work(namespace: str, stage: Stage, spec: Object | None = None) -> Work:
     made = run({**SPEC, **(spec or {})}, namespace=namespace)
     made["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import pytest
 from tests.cluster.harness.api import Api, Object
 from tests.cluster.harness.images import ENVIRONMENT, base, environment, image, layers, reference, settings
 from tests.cluster.harness.node import Node
-from tests.node.pods import RESTRICTED, await_phase, end_of, pod
+from tests.node.pods import RESTRICTED, await_phase, claim_folder, end_of, pod
 
 from evolution_operator.manifests.pod import HOME
 
@@ -50,13 +49,6 @@ def loaded(node: Node) -> Callable[..., str]:
         return reference(name)
 
     return load
-
-
-@pytest.fixture
-def restricted(api: Api, namespace: str) -> str:
-    """The namespace of the test's own, which takes no pod that is not restricted."""
-    api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-    return namespace
 
 
 def said(api: Api, namespace: str, image: str, *command: str, mounts: Object | None = None) -> str:
@@ -121,18 +113,6 @@ class TestTrain:
     def test_it_loads_what_is_mounted_where_its_packages_would_be(
         self, api: Api, restricted: str, loaded: Callable[..., str]
     ) -> None:
-        claim = mounted(api, restricted, environment())
+        claim = claim_folder(api, restricted, "packages", environment())
         told = said(api, restricted, loaded("train", "runtime"), "python", "-c", LOAD, mounts={ENVIRONMENT: claim})
         assert told.endswith(f"2.0 {ENVIRONMENT}/lib/python3.11/site-packages/evolution_jobs/__init__.py\n")
-
-
-def mounted(api: Api, namespace: str, folder: Path) -> Object:
-    """A claim on the node's folder: `restricted` takes no folder of the node, but a claim."""
-    shared = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
-    size = {"storage": "10Gi"}
-    volume = {**shared, "capacity": size, "hostPath": {"path": str(folder)}}
-    api.create({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": volume})
-    meta = {"name": "packages", "namespace": namespace}
-    claim = {**shared, "volumeName": namespace, "resources": {"requests": size}}
-    api.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim})
-    return {"persistentVolumeClaim": {"claimName": "packages", "readOnly": True}}

@@ -17,12 +17,11 @@ def test_a_pod_that_fails_says_its_exit_code_and_its_last_words(api: Api, namesp
     assert (end["exitCode"], end["reason"], end["message"]) == (3, "Error", "no such scene\n")
 
 
-def test_a_pod_as_pod_security_restricts_it_runs(api: Api, namespace: str) -> None:
-    api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+def test_a_pod_as_pod_security_restricts_it_runs(api: Api, restricted: str) -> None:
     script = "id -u; touch /file 2>/dev/null || echo read-only; grep -c ^Seccomp:.*2 /proc/self/status"
-    made = api.create(pod(namespace, "restricted", script, securityContext=RESTRICTED))
+    made = api.create(pod(restricted, "restricted", script, securityContext=RESTRICTED))
     await_phase(api, made, "Succeeded", "Failed")
-    assert api.kubectl("logs", "restricted", namespace=namespace) == "65532\nread-only\n1\n"
+    assert api.kubectl("logs", "restricted", namespace=restricted) == "65532\nread-only\n1\n"
 
 
 def test_a_service_is_found_by_its_name_and_answers_from_another_pod(api: Api, namespace: str) -> None:

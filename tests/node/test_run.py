@@ -55,8 +55,8 @@ def operator(node: Node, training_operator: None, kserve: None, helm: Helm, pack
 
 
 @pytest.fixture
-def site(api: Api, namespace: str, operator: None, s3: Daemon, packages: Path) -> Site:
-    return Site(api, namespace, s3.url, packages)
+def site(api: Api, restricted: str, operator: None, s3: Daemon, packages: Path) -> Site:
+    return Site(api, restricted, s3.url, packages)
 
 
 @pytest.fixture(scope="module")

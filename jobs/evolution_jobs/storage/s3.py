@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from evolution_jobs.storage.store import StorageError
+from evolution_jobs.storage.store import PATIENCE_S, StorageError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -33,8 +33,6 @@ FETCHED_PART_BYTES = 64 * 2**20
 PARALLEL_FETCHES = 4
 FETCHED_CHUNK_BYTES = 2**20
 """Written at once; boto3's 256 KiB, and more and smaller parts, are slower (bench/checkpoint.py)."""
-PATIENCE_S = 150.0
-"""How long a server may be away before a program gives up: it is asked again, whole files too, after boto3's own few retries."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60

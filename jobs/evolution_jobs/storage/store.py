@@ -8,6 +8,9 @@ from typing import Protocol
 
 from evolution_api.jobs import StageInput
 
+PATIENCE_S = 150.0
+"""How long an S3 server may be away until a program gives up: it is asked again, whole files too, after boto3's few retries."""
+
 
 class StorageError(OSError):
     """Storage cannot do what was asked (unreachable, refused, full); trying again later may help."""
@@ -49,10 +52,10 @@ class Store(Protocol):
         ...
 
 
-def open_store(uri: str, endpoint: str | None = None, *, patience_s: float | None = None) -> Store:
+def open_store(uri: str, endpoint: str | None = None, *, patience_s: float = PATIENCE_S) -> Store:
     """Open file:///folder or s3://bucket/prefix; `endpoint` is the URL of an S3 server other than AWS.
 
-    `patience_s`: how long an S3 server may be away; None means as long as a program waits.
+    `patience_s`: how long an S3 server may be away.
     Raises ValueError for any other URI.
     """
     scheme, _, rest = uri.partition("://")
@@ -64,7 +67,7 @@ def open_store(uri: str, endpoint: str | None = None, *, patience_s: float | Non
         from evolution_jobs.storage.s3 import S3Store
 
         bucket, _, prefix = rest.partition("/")
-        return S3Store(bucket, prefix, endpoint, *(() if patience_s is None else (patience_s,)))
+        return S3Store(bucket, prefix, endpoint, patience_s)
     raise ValueError(f"storage uri {uri!r} has the scheme {scheme!r}; use file:///folder or s3://bucket/prefix")
 
 

@@ -98,10 +98,8 @@ class Api:
 
     async def list_known(self, api_version: str, kind: str, namespace: str = "", **query: str) -> list[KubeObject]:
         """Whole objects of a namespace, or of all; refused with status 404 where the cluster does not know the kind."""
-        where = f"namespace {namespace}" if namespace else "all namespaces"
-        answer = await self._call(f"list {kind}s in {where}", "GET", path(api_version, kind, namespace), query=query)
-        # Lists of built-in kinds leave out what each item is.
-        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
+        items, _ = await self._listed(api_version, kind, namespace, query)
+        return [*items]
 
     async def list(self, api_version: str, kind: str, namespace: str, selector: str) -> list[KubeObject]:
         """Whole objects of that label; none where the cluster does not know the kind."""
@@ -113,16 +111,17 @@ class Api:
     ) -> tuple[Sequence[KubeObject], int]:
         """The same, with the version of the cluster's state that the list shows; 0 where the kind is not known."""
         try:
-            answer = await self._call(
-                f"list {kind}s in namespace {namespace}",
-                "GET",
-                path(api_version, kind, namespace),
-                query={"labelSelector": selector},
-            )
+            return await self._listed(api_version, kind, namespace, {"labelSelector": selector})
         except ApiError as error:
             if error.status == 404:
                 return [], 0
             raise
+
+    async def _listed(
+        self, api_version: str, kind: str, namespace: str, query: Mapping[str, str]
+    ) -> tuple[Sequence[KubeObject], int]:
+        where = f"namespace {namespace}" if namespace else "all namespaces"
+        answer = await self._call(f"list {kind}s in {where}", "GET", path(api_version, kind, namespace), query=query)
         # Lists of built-in kinds leave out what each item is.
         items = [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
         return items, int(answer["metadata"]["resourceVersion"])

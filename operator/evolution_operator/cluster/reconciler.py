@@ -169,14 +169,15 @@ class Reconciler:
 
         Nothing is carried out from here: whether it is there is read by that look.
         """
+        if not _changes(done, run):
+            return done.requeue_after_s
         gone = {ref.uid for ref in done.delete}
         children = [child for child in (*observed.children, *made) if child["metadata"]["uid"] not in gone]
         pods = [pod for pod in observed.pods if gone.isdisjoint(o["uid"] for o in pod["metadata"].get("ownerReferences", ()))]
         metadata = run.metadata.model_copy(update={"finalizers": done.finalizers})
         later = run.model_copy(update={"status": done.status, "metadata": metadata})
         more = plan(later, Observed(tuple(children), tuple(pods)), now, self._settings)
-        wants = more.apply or more.delete or more.finalizers != done.finalizers or as_json(more.status) != as_json(done.status)
-        return 0.0 if wants else more.requeue_after_s
+        return 0.0 if _changes(more, later) else more.requeue_after_s
 
     async def _observe(self, run: EvolutionRun) -> Observed:
         """Children before pods, as `Observed` asks for: all are asked for at once, since a list may take the API server 100 ms;
@@ -244,6 +245,12 @@ class Reconciler:
         if all((c["type"], c["reason"]) != ("Progressing", reason) for c in said(raw, "conditions") or ()):
             self._events.put_nowait((_named_by_events(newest), (Event("Warning", reason, message),)))
         return newest
+
+
+def _changes(todo: Plan, run: EvolutionRun) -> bool:
+    """Whether carrying it out would change anything of the run or its children."""
+    same = todo.finalizers == run.metadata.finalizers and as_json(todo.status) == as_json(run.status)
+    return bool(todo.apply or todo.delete) or not same
 
 
 def _wish(raw: KubeObject) -> object:

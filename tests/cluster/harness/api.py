@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
+from tests.tools.daemon import eventually
 
 Object = dict[str, Any]
 FIELD_MANAGER = "evolution-tests"
@@ -112,6 +113,30 @@ def own_namespace(api: Api) -> Iterator[str]:
     api.create(made)
     yield name
     api.delete(address(made))
+
+
+def restrict(api: Api, namespace: str) -> None:
+    """From now on it admits no pod that is not `restricted`."""
+    api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+
+
+def install_definition(api: Api, definition: Object) -> None:
+    """Applies a CustomResourceDefinition and returns when its objects can be listed."""
+    api.apply(definition)
+    spec = definition["spec"]
+    version = next(v["name"] for v in spec["versions"] if v["storage"])
+
+    def served() -> bool:
+        conditions = api.get(address(definition)).get("status", {}).get("conditions") or []  # null at first
+        if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+            return False
+        try:
+            api.get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
+        except Refused:
+            return False
+        return True
+
+    eventually(served, f"{definition['metadata']['name']} is served")
 
 
 def collection(manifest: Object) -> str:

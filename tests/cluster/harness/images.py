@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.cluster.harness.control_plane import TIED
+from tests.cluster.harness.node import require_packages
 from tests.tools.binaries import cache
 
 ROOT = Path(__file__).parents[3]
@@ -47,9 +48,7 @@ def reference(name: str) -> str:
 
 def base() -> Path:
     """The archive of a minimal Debian, made now if it is not there. Raises as `image` does."""
-    missing = [package for package, programs in SYSTEM_PACKAGES.items() if not all(map(shutil.which, programs))]
-    if missing:
-        raise RuntimeError(f"system packages are missing; type:  apt-get install --no-install-recommends {' '.join(missing)}")
+    require_packages(SYSTEM_PACKAGES)
 
     def make(file: Path) -> None:
         with TemporaryDirectory(dir=file.parent) as folder:

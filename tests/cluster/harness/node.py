@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -193,7 +193,12 @@ def require_system() -> None:
     """Raises RuntimeError where this machine cannot bear a node, in words that say what to do."""
     if os.geteuid() != 0:
         raise RuntimeError("a node needs root: it makes namespaces and control groups")
-    missing = [package for package, programs in SYSTEM_PACKAGES.items() if not all(map(shutil.which, programs))]
+    require_packages(SYSTEM_PACKAGES)
+
+
+def require_packages(packages: Mapping[str, Sequence[str]]) -> None:
+    """Raises RuntimeError where a program of one of these packages is missing, with what to type."""
+    missing = [package for package, programs in packages.items() if not all(map(shutil.which, programs))]
     if missing:
         raise RuntimeError(f"system packages are missing; type:  apt-get install --no-install-recommends {' '.join(missing)}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
-from tests.cluster.harness.api import Api, Object, Refused, address
+from tests.cluster.harness.api import Api, Object, Refused, install_definition
 from tests.cluster.harness.certificates import self_signed
 from tests.cluster.harness.image import IMAGE, write_program_image
 from tests.cluster.harness.node import Node
@@ -107,21 +107,11 @@ def _install(node: Node, program: Path, image: str, manifests: list[Object]) -> 
         archive, file = Path(folder, "image.tar"), Path(folder, "manifests.json")
         write_program_image(archive, image, program, "/manager")
         node.load(archive)
-        _write_list(file, definitions)
-        node.api.kubectl("apply", "--server-side", f"--filename={file}")
-        eventually(lambda: all(_is_established(node.api, each) for each in definitions), f"the kinds of {name} are there")
-        _write_list(file, others)
+        for each in definitions:
+            install_definition(node.api, each)
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": others}))
         node.api.kubectl("apply", "--server-side", f"--filename={file}", namespace=namespace)
     _await_rollout(node.api, namespace, name)
-
-
-def _is_established(api: Api, definition: Object) -> bool:
-    conditions = api.get(address(definition))["status"].get("conditions") or []  # null at first
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
-
-
-def _write_list(file: Path, manifests: list[Object]) -> None:
-    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
 
 
 def _await_rollout(api: Api, namespace: str, deployment: str) -> None:
