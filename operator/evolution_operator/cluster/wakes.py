@@ -13,6 +13,8 @@ from typing import NamedTuple
 from evolution_operator.cluster.metrics import OVERDUE_SECONDS
 
 POLL_S = 0.02
+FEW = 64
+"""Entries that are not worth tidying up."""
 
 
 class Key(NamedTuple):
@@ -25,7 +27,7 @@ class Wakes:
         self._due: dict[Key, float] = {}
         """Of every waiting run, the earliest time (monotonic, seconds) at which it wants to be looked at."""
         self._heap: list[tuple[float, Key]] = []
-        """By time; an entry that `_due` does not confirm is out of date."""
+        """By time; an entry that `_due` does not confirm is out of date, and not taken out before most are."""
         self._busy: set[Key] = set()
         self._news = asyncio.Event()
 
@@ -80,6 +82,11 @@ class Wakes:
         return max(0.0, time.monotonic() - min(waiting, default=float("inf")))
 
     def _push(self, due: float, key: Key) -> None:
-        if key not in self._busy:
-            heapq.heappush(self._heap, (due, key))
-            self._news.set()
+        if key in self._busy:
+            return
+        heapq.heappush(self._heap, (due, key))
+        if len(self._heap) > 2 * len(self._due) + FEW:
+            # Each look asks for the next one in minutes, and is mostly overtaken by news long before.
+            self._heap = [(due, key) for key, due in self._due.items() if key not in self._busy]
+            heapq.heapify(self._heap)
+        self._news.set()

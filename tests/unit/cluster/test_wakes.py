@@ -1,6 +1,7 @@
 """Whose turn it is: the order of turns, and that no wake is lost or served twice."""
 
 import asyncio
+import tracemalloc
 
 from evolution_operator.cluster.wakes import Key, Wakes
 
@@ -105,3 +106,20 @@ def test_it_is_quiet_when_no_turn_is_overdue_and_nobody_waits_for_ever() -> None
         await asyncio.wait_for(waiting, timeout=10)
 
     asyncio.run(story())
+
+
+def test_wishes_that_were_overtaken_by_news_are_not_kept() -> None:
+    async def story(turns: int) -> int:
+        wakes = Wakes()
+        wakes.wake(B, within_s=3600)
+        tracemalloc.start()
+        for _ in range(turns):
+            wakes.wake(Key("lab", "a" * 40), within_s=3600)
+            wakes.wake(Key("lab", "a" * 40))
+            wakes.give_back(await wakes.take())
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert wakes.known() == [B]
+        return size
+
+    assert asyncio.run(story(5000)) < asyncio.run(story(500)) + 10_000
