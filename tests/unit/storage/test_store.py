@@ -6,10 +6,12 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from evolution_jobs.storage.s3 import FETCHED_PART_BYTES, S3Store
 from evolution_jobs.storage.store import StorageError, Store, open_store
 
 
@@ -59,11 +61,48 @@ def test_delete_takes_the_key_and_all_below_it_and_absent_ones_are_no_error(stor
 
 def test_a_large_file_goes_up_in_parts_and_comes_back_whole(store: Store, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "deep" / "target"
-    content = os.urandom(2**20) * 40
+    content = os.urandom(2**20 + 1) * 40
     source.write_bytes(content)
     store.upload("big", source)
     store.download("big", target)
     assert target.read_bytes() == content
+
+
+def test_an_empty_file_comes_back_empty(store: Store, tmp_path: Path) -> None:
+    store.write("nothing", b"")
+    store.download("nothing", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b""
+
+
+@pytest.fixture
+def between_parts(s3_endpoint: str) -> tuple[S3Store, list[Callable[[], None]]]:
+    """A store with an object `big` of two parts, and what is done once its size is known."""
+    store = S3Store("runs", str(uuid.uuid4()), s3_endpoint)
+    store.write("big", bytes(FETCHED_PART_BYTES + 1))
+    todo: list[Callable[[], None]] = []
+    store.client.meta.events.register("after-call.s3.HeadObject", lambda **_: todo.pop()() if todo else None)
+    return store, todo
+
+
+def test_a_file_that_is_replaced_while_it_is_fetched_is_not_mixed(between_parts, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    store, todo = between_parts
+    (tmp_path / "target").write_bytes(b"old")
+    todo.append(lambda: store.write("big", bytes(FETCHED_PART_BYTES) + b"1"))
+    with pytest.raises(StorageError, match="another object took its place"):
+        store.download("big", tmp_path / "target")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("target", b"old")]
+
+
+def test_a_fetch_goes_on_when_the_server_comes_back(between_parts, s3_server, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    store, todo = between_parts
+
+    def go_away() -> None:
+        s3_server.stop()
+        threading.Timer(3.0, s3_server.start).start()
+
+    todo.append(go_away)
+    store.download("big", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == bytes(FETCHED_PART_BYTES + 1)
 
 
 def test_a_thousand_and_one_objects_are_listed_and_deleted(s3_endpoint: str) -> None:
