@@ -1,6 +1,8 @@
 # Everything that a person or CI starts. Each target sets up what it needs (scripts/setup.sh) and does nothing twice.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
+# Two files at a time: most tests wait for somebody.
+PYTEST := $(PYTHON) -m pytest -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test setup-cluster quickstart real-rooms smoke test test-cluster cluster-up node-up cluster-down check crds verify lock bench clean
@@ -31,7 +33,7 @@ smoke: setup ## The smallest run that goes through every stage twice
 	.venv/bin/evolution run examples/smoke.yaml
 
 test: setup-test check ## All tests that need neither a node nor a GPU
-	$(PYTHON) -m pytest -q tests/local tests/cluster
+	$(PYTEST) tests/local tests/cluster
 
 test-cluster: setup-cluster ## The tests that run pods, on a real node made for them: needs root
 	$(PYTHON) -m pytest -q -m cluster tests/node
@@ -50,7 +52,7 @@ check: setup-test ## Lint, types, import contracts, unit tests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	$(PYTHON) -m pytest -q tests/unit
+	$(PYTEST) tests/unit
 
 crds: setup ## Write the CRD from the models
 	$(PYTHON) -m evolution_api.crd
