@@ -31,6 +31,10 @@ EVERY_RIGHT = sorted(set().union(*documented()))
 """Of an operator of all namespaces; test_chart.py holds the chart to it."""
 
 
+NEEDED_TO_BE_READY = [right for right in EVERY_RIGHT if right[1] == "leases" or right[1:] == ("evolutionruns", "list")]
+"""Without which nothing is begun; what else is refused is told by the run that needs it."""
+
+
 @dataclass
 class Release:
     """The chart, installed; what is said of the operator's account is asked of the API server."""
@@ -39,6 +43,8 @@ class Release:
     namespace: str
     roles: list[str]
     """Paths of the roles that the operator's account has."""
+    readiness: str = ""
+    """Where the operator that was made last tells it."""
 
     def operator(self, folder: Path, kubeconfig: Path) -> Daemon:
         """The Deployment's own command with a token of its service account, not started yet."""
@@ -53,18 +59,22 @@ class Release:
         main = pod["containers"][0]
         (port,) = free_ports(1)
         command = [sys.executable, *main["command"][1:], *main["args"], f"--health-port={port}", "--resync-seconds=2"]
-        path = {probe: main[f"{probe}Probe"]["httpGet"]["path"] for probe in ("liveness", "readiness")}
+        url = f"http://{LOOPBACK}:{port}"
+        alive = f"{url}{main['livenessProbe']['httpGet']['path']}"
+        self.readiness = f"{url}{main['readinessProbe']['httpGet']['path']}"
 
-        def ready() -> bool:
+        def is_alive() -> bool:
             try:
-                return all(
-                    httpx.get(f"http://{LOOPBACK}:{port}{path[probe]}", trust_env=False, timeout=5).is_success for probe in path
-                )
+                return httpx.get(alive, trust_env=False, timeout=5).is_success
             except httpx.TransportError:
                 return False
 
         environment = [f"KUBECONFIG={own}", "POD_NAME=the-pod"]
-        return Daemon(["/usr/bin/env", *environment, *command], f"http://{LOOPBACK}:{port}", folder / "operator.log", ready)
+        return Daemon(["/usr/bin/env", *environment, *command], url, folder / "operator.log", is_alive)
+
+    def said_of_readiness(self) -> tuple[int, str]:
+        answer = httpx.get(self.readiness, trust_env=False, timeout=5)
+        return answer.status_code, answer.text
 
     @contextmanager
     def without(self, right: Right, namespace: str) -> Iterator[None]:
@@ -168,17 +178,21 @@ def live(lab: Lab, until: Callable[[], bool]) -> None:
         lab.turn(lambda: until() or not lab.exists(), "the run is gone")
 
 
+def refusal(right: Right) -> str:
+    group, resource, verb = right
+    return f'cannot {verb} resource "{resource}" in API group "{group}"'
+
+
 def is_missed(operator: Daemon, right: Right) -> bool:
     """Whether the log tells that the API server refused just this."""
-    group, resource, verb = right
-    words = f'cannot {verb} resource "{resource}" in API group "{group}"'
-    return json.dumps(words)[1:-1] in operator.log.read_text()
+    return json.dumps(refusal(right))[1:-1] in operator.log.read_text()
 
 
 def assert_enough(release: Release, lab: Lab, operator: Daemon) -> None:
     operator.start()
     try:
         live(lab, lambda: False)
+        assert release.said_of_readiness()[0] == 200
         eventually(lambda: "StorageDeleted" in lab.reasons(), "its last event", 30)
     finally:
         operator.stop()
@@ -197,10 +211,12 @@ def assert_needed(release: Release, lab: Lab, operator: Daemon, right: Right) ->
         operator.start()
         try:
             live(lab, lambda: is_missed(operator, right))
+            code, words = release.said_of_readiness()
         finally:
             operator.stop()
             leave_nothing(lab)
     assert is_missed(operator, right)
+    assert (code, refusal(right) in words) == ((503, True) if right in NEEDED_TO_BE_READY else (200, False))
 
 
 def prepare_lease(release: Release, *, is_there: bool) -> None:
@@ -240,7 +256,10 @@ def test_helm_test_tells_an_operator_that_works_from_one_that_does_not(
     operator.start()
     asked = [sys.executable, *command, operator.url + urlsplit(url).path]
     try:
-        assert "API server answered: True" in subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+        eventually(lambda: everywhere.said_of_readiness()[0] == 200, "it is ready", 30)
+        assert subprocess.run(asked, capture_output=True, timeout=60).returncode == 0
+        with everywhere.without(("evolution.spatial.io", "evolutionruns", "list"), "default"):
+            assert subprocess.run(asked, capture_output=True, timeout=60).returncode == 1
     finally:
         operator.stop()
     assert subprocess.run(asked, capture_output=True, timeout=60).returncode == 1

@@ -65,10 +65,10 @@ async def operate(options: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     wakes = Wakes()
     async with Api() as api:
-        answering = await Health(wakes, api).serve(options.health_port)
+        identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+        lease = Lease(api, options.lease_namespace or api.namespace, identity)
+        answering = await Health(wakes, api, lease, options.namespace).serve(options.health_port)
         try:
-            identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
-            lease = Lease(api, options.lease_namespace or api.namespace, identity)
             await first_of(stop.wait(), lease.acquire())
             if stop.is_set():
                 return

@@ -77,8 +77,6 @@ class Api:
         self.authorization: dict[str, str] = info.as_http_headers()
         self.tls = info.as_ssl_context()
         self._proxy = {"proxy": info.proxy_url, "trust_env": info.trust_env}
-        self.answered = False
-        """Whether the API server has ever answered."""
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -184,7 +182,6 @@ class Api:
                 async with self._session.request(method, self.server + where, params=query, data=data, headers=headers) as answer:
                     content = await answer.read()
                     API_REQUESTS.labels(method, resource, answer.status).inc()
-                    self.answered = True
                     if answer.status == 401 and attempt == "first":
                         self.authorization = self._login().as_http_headers()
                         continue

@@ -1,10 +1,15 @@
-"""Answers the kubelet's probes: /healthz while runs get their turn, /readyz once the API server answered; and Prometheus at
-/metrics. Used by `__main__`."""
+"""Answers the kubelet's probes: /healthz while runs get their turn, /readyz while the API server lets the operator do its work;
+and Prometheus at /metrics. Used by `__main__`."""
+
+import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from evolution_operator.cluster.api import Api
+from evolution_api.layout import API_VERSION, KIND
+from evolution_operator.cluster.api import Api, ApiError
+from evolution_operator.cluster.lease import Lease
 from evolution_operator.cluster.wakes import Wakes
 
 LONGEST_LAG_S = 120.0
@@ -12,9 +17,11 @@ LONGEST_LAG_S = 120.0
 
 
 class Health:
-    def __init__(self, wakes: Wakes, api: Api) -> None:
+    def __init__(self, wakes: Wakes, api: Api, lease: Lease, namespaces: Sequence[str]) -> None:
         self._wakes = wakes
         self._api = api
+        self._lease = lease
+        self._namespaces = namespaces or [""]
 
     async def serve(self, port: int) -> web.AppRunner:
         """Start answering, on all addresses: the kubelet asks from outside. The caller cleans the runner up."""
@@ -32,4 +39,11 @@ class Health:
         return web.Response(status=200 if lag_s <= LONGEST_LAG_S else 503, text=f"next run overdue by {lag_s:.1f} s\n")
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return web.Response(status=200 if self._api.answered else 503, text=f"API server answered: {self._api.answered}\n")
+        """Asked of the API server now, which a replica that waits for the lease can do too."""
+        try:
+            lists = (self._api.list_known(API_VERSION, KIND, namespace, limit="1") for namespace in self._namespaces)
+            await asyncio.gather(*lists)
+        except ApiError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        trouble = self._lease.trouble
+        return web.Response(status=503 if trouble else 200, text=f"{trouble or 'runs and the lease can be read'}\n")

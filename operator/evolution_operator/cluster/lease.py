@@ -35,6 +35,8 @@ class Lease:
         """Holder and time of renewal, as last read."""
         self._seen_at = 0.0
         """When that changed, by this machine's own clock: the other one's may be wrong."""
+        self.trouble = "the lease was not asked for yet"
+        """Why it could be neither had nor waited for at the last try; empty where it could."""
 
     async def acquire(self) -> None:
         """Wait until the lease is ours."""
@@ -72,6 +74,15 @@ class Lease:
 
     async def _try(self) -> str | None:
         """Take or renew the lease; whose it is where it is not ours."""
+        try:
+            holder = await self._take()
+        except ApiError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = ""
+        return holder
+
+    async def _take(self) -> str | None:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         ours = {"holderIdentity": self._identity, "leaseDurationSeconds": DURATION_S, "renewTime": now}
         found = await self._read()

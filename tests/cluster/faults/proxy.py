@@ -1,8 +1,8 @@
 """Stands between the operator and the API server, writes down what is asked, and does harm when told to.
 
 It speaks plain HTTP on the loopback interface and passes everything on with the credentials of a kubeconfig; `kubeconfig()`
-makes one that leads here. Harm is done to the adapter's own requests, about runs and their children: never to the lease, nor
-to what Kopf asks, but for its watches, which may be made deaf. Used by the operator's tests.
+makes one that leads here. Harm is done to the adapter's own requests, about runs and their children: never to what
+readiness rests on, nor to what Kopf asks, but for its watches, which may be made deaf. Used by the operator's tests.
 """
 
 import asyncio
@@ -111,7 +111,8 @@ class Proxy:
         try:
             if request.query.get("watch") == "true":
                 return await self._stream(request)
-            of_adapter = request.headers["User-Agent"] == USER_AGENT and "/leases" not in request.path
+            of_health = "/leases" in request.path or request.path.endswith("/evolutionruns")
+            of_adapter = request.headers["User-Agent"] == USER_AGENT and not of_health
             # Carried through and written down even if the operator dies over it.
             return await asyncio.shield(self._harm(request) if of_adapter else self._pass_on(request))
         except aiohttp.ClientError as error:
