@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from evolution_api.layout import GROUP, KIND, PLURAL, VERSION
-from evolution_api.run import EvolutionRun, Ruled
+from evolution_api.run import EvolutionRun, EvolutionRunStatus, Ruled
 
 Schema = dict[str, Any]
 
@@ -47,6 +47,7 @@ def custom_resource_definition() -> Schema:
     spec["description"] = "What is wanted; every default is the paper's where the paper has one."
     status = _without_defaults(models.structural(document["properties"]["status"], "status"))
     status["description"] = "What is there; written by the operator alone."
+    status["default"] = {"observedGeneration": EvolutionRunStatus().observed_generation}
     schema: Schema = {
         "description": "A closed loop that trains a multimodal model to reason about space.",
         "type": "object",
@@ -171,7 +172,7 @@ def _without_none(value: Any) -> Any:
 
 
 def _without_defaults(schema: Schema) -> Schema:
-    """The operator writes the whole status; what it left out is not there."""
+    """The operator writes the whole status; what it left out is not there. Only a run that it has not looked at has a default."""
     kept = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in kept:
         kept["properties"] = {name: _without_defaults(field) for name, field in kept["properties"].items()}

@@ -637,8 +637,8 @@ Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed", "Delet
 
 
 class EvolutionRunStatus(Resource):
-    observed_generation: int = 0
-    """Generation of the spec that this status speaks of."""
+    observed_generation: int = -1
+    """Generation of the spec that this status speaks of; -1 before the operator's first look, so that kstatus waits for it."""
     phase: Phase = "Pending"
     """One word for people; programs read the conditions."""
     round: int = 0

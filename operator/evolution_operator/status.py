@@ -14,7 +14,7 @@ NOT: dict[ConditionType, str] = {
 }
 """The conditions that are always there, each with its reason while it is False."""
 FOR_KSTATUS: dict[ConditionType | None, ConditionType] = {None: "Reconciling", "Progressing": "Reconciling", "Failed": "Stalled"}
-"""What tools that read any kind's status by kstatus (Argo CD, Flux, Helm) go by: there only while it is True, beside that one."""
+"""What tools that read any kind's status by kstatus (Flux, Helm 4) go by: there only while it is True, beside that one."""
 
 
 def condition(status: EvolutionRunStatus, type_: ConditionType) -> Condition | None:

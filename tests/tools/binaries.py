@@ -31,6 +31,8 @@ PACKAGES = {
     "training-operator": ("training-operator", "github.com/kubeflow/training-operator/cmd/training-operator.v1"),
     "kserve": ("kserve", "github.com/kserve/kserve/cmd/manager"),
     "argo-workflow-controller": ("argo", "github.com/argoproj/argo-workflows/v3/cmd/workflow-controller"),
+    "kstatus": ("kstatus", "."),
+    "prometheus-operator": ("prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator"),
     "s5cmd": ("s5cmd", "github.com/peak/s5cmd/v2"),
 }
 """Module and main package of each program."""
@@ -63,7 +65,7 @@ def binary(program: str) -> Path:
 def sources(program: str) -> Path:
     """The folder in Go's cache of the module that the program is from, with the manifests that its authors publish."""
     name, package = PACKAGES[program]
-    command = [_go(), "list", "-f", "{{.Module.Dir}}", package]
+    command = [_go(), "list", "-find", "-f", "{{.Module.Dir}}", package]
     return Path(subprocess.run(command, cwd=MODULES / name, check=True, capture_output=True, text=True).stdout.strip())
 
 

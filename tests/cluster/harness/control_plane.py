@@ -40,9 +40,10 @@ class ControlPlane:
     """One control plane in `folder`, which must be empty; `binary` gives a program's file by its name.
 
     The API server listens on `address`. One that is not the loopback's is told to pods as that of the service `kubernetes`.
+    `plugins` of admission are turned on besides those that are on by default.
     """
 
-    def __init__(self, folder: Path, binary: Callable[[str], Path], address: str = LOOPBACK) -> None:
+    def __init__(self, folder: Path, binary: Callable[[str], Path], address: str = LOOPBACK, plugins: Sequence[str] = ()) -> None:
         write_certificates(folder, [LOOPBACK, address, FIRST_SERVICE_ADDRESS])
         store_port, peer_port, api_port, controllers_port = free_ports(4)
         self.url = f"https://{address}:{api_port}"
@@ -87,6 +88,7 @@ class ControlPlane:
                 "service-account-signing-key-file": folder / "service-accounts.key",
                 "token-auth-file": folder / "tokens.csv",
                 "authorization-mode": "Node,RBAC",
+                "enable-admission-plugins": ",".join(plugins),
                 "kubelet-client-certificate": folder / "kubelet-client.crt",
                 "kubelet-client-key": folder / "kubelet-client.key",
                 "kubelet-preferred-address-types": "InternalIP",
@@ -135,9 +137,11 @@ class ControlPlane:
 
 
 @contextmanager
-def running(folder: Path, binary: Callable[[str], Path], address: str = LOOPBACK) -> Iterator[ControlPlane]:
+def running(
+    folder: Path, binary: Callable[[str], Path], address: str = LOOPBACK, plugins: Sequence[str] = ()
+) -> Iterator[ControlPlane]:
     """A control plane that lives as long as this context; SIGTERM leaves it by KeyboardInterrupt, not by death."""
-    plane = ControlPlane(folder, binary, address)
+    plane = ControlPlane(folder, binary, address, plugins)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         plane.start()

@@ -1,0 +1,5 @@
+module evolution-operator/tests/prometheus-operator
+
+go 1.25.0
+
+require github.com/prometheus-operator/prometheus-operator v0.76.2
