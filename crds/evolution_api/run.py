@@ -92,8 +92,8 @@ class ResourceAmounts(Ruled):
             "self.requests.all(name, name in ['cpu', 'memory', 'ephemeral-storage']) && "
             "self.limits.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])",
             lambda r: {*r.requests, *r.limits} <= {"cpu", "memory", "ephemeral-storage"},
-            "only cpu, memory and ephemeral-storage can be set here: accelerators follow from scheduling.accelerator and "
-            "the number of processes; leave the others out",
+            "resources.requests and resources.limits take only cpu, memory and ephemeral-storage: accelerators follow from "
+            "scheduling.accelerator and the number of processes; leave the others out",
         ),
         Rule(
             "self.requests.all(name, !(name in self.limits) || "

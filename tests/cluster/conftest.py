@@ -10,11 +10,17 @@ import yaml
 from tests.cluster.harness.api import Api, Object, connected, install_definition, own_namespace
 from tests.cluster.harness.control_plane import ControlPlane, running
 from tests.cluster.lab import UPSTREAM, Lab
+from tests.tools.binaries import sources
 
 from evolution_api import crd as contract
 
 GIVEN = os.environ.get("EVOLUTION_TEST_KUBECONFIG")
 TEST_LIMIT_S = 300
+SCHEMAS = {
+    "training-operator": "manifests/base/crds/kubeflow.org_pytorchjobs.yaml",
+    "kserve": "config/crd/full/serving.kserve.io_inferenceservices.yaml",
+}
+"""Of other people's kinds, in the modules of their programs."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,6 +70,13 @@ def crd(install: Callable[[Object], None]) -> Object:
     definition: Object = yaml.safe_load(contract.FILE.read_text())
     install(definition)
     return definition
+
+
+@pytest.fixture(scope="module")
+def upstream(install: Callable[[Object], None]) -> None:
+    """The CustomResourceDefinitions of other people's kinds as the pinned versions have them, installed."""
+    for program, file in SCHEMAS.items():
+        install(yaml.load((sources(program) / file).read_text(), yaml.CSafeLoader))
 
 
 @pytest.fixture

@@ -1,14 +1,8 @@
 """The manifests of a run's children against the real schemas: Jobs, the Kubeflow PyTorchJob, the KServe InferenceService."""
 
-import os
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-import yaml
 from tests.cluster.harness.api import Api, Object, Refused, address
 from tests.cluster.runs import run
-from tests.conftest import ROOT
 from tests.tools.daemon import eventually
 
 from evolution_api.layout import LABEL_RUN_UID
@@ -17,9 +11,6 @@ from evolution_operator.cli.manifests import children
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import WORK
 from evolution_operator.manifests.pod import Work
-
-UPSTREAM = Path(os.environ.get("EVOLUTION_DATA", ROOT.parent / "shared" / "data")).parent / "crds-upstream"
-DEFINITIONS = ("kubeflow.org_pytorchjobs.*.yaml", "serving.kserve.io_inferenceservices.v*.yaml")
 
 POD: Object = {
     "image": "registry.example/team/image@sha256:" + "0" * 64,
@@ -58,16 +49,6 @@ RUNS: dict[str, Object] = {
 }
 
 
-@pytest.fixture(scope="module")
-def upstream(install: Callable[[Object], None]) -> None:
-    """The CustomResourceDefinitions of other people's kinds, installed; skips where they are absent."""
-    if not UPSTREAM.is_dir():
-        pytest.skip(f"no upstream CustomResourceDefinitions at {UPSTREAM}; set EVOLUTION_DATA to the folder beside them")
-    for pattern in DEFINITIONS:
-        (file,) = UPSTREAM.glob(pattern)
-        install(yaml.load(file.read_text(), yaml.CSafeLoader))
-
-
 def made_of(api: Api, namespace: str, spec: Object, name: str = "x") -> list[Object]:
     """The children of the preparation, of a round and of the deletion of a run that is there."""
     made = EvolutionRun.model_validate(api.create(run(spec, namespace=namespace, name=name)))
@@ -75,19 +56,11 @@ def made_of(api: Api, namespace: str, spec: Object, name: str = "x") -> list[Obj
 
 
 @pytest.mark.parametrize("spec", RUNS.values(), ids=RUNS)
-def test_every_job_is_taken(api: Api, crd: Object, namespace: str, spec: Object) -> None:
-    jobs = [child for child in made_of(api, namespace, spec) if child["kind"] == "Job"]
-    assert {"prepare", "generate", "evaluate", "cleanup"} <= {job["metadata"]["name"].split("-")[2] for job in jobs}
-    for job in jobs:
-        api.apply(job, dry_run=True)
-
-
-@pytest.mark.parametrize("spec", RUNS.values(), ids=RUNS)
-def test_every_child_of_other_peoples_kinds_is_taken(api: Api, crd: Object, upstream: None, namespace: str, spec: Object) -> None:
-    found = [child for child in made_of(api, namespace, spec) if child["kind"] != "Job"]
-    assert "PyTorchJob" in {child["kind"] for child in found}
+def test_every_child_is_taken(api: Api, crd: Object, upstream: None, namespace: str, spec: Object) -> None:
+    found = made_of(api, namespace, spec)
+    assert {"prepare", "generate", "train", "evaluate", "cleanup"} <= {c["metadata"]["name"].split("-")[2] for c in found}
     for child in found:
-        api.apply(child, dry_run=True)
+        api.create(child, dry_run=True)
 
 
 def test_the_upstream_schemas_are_the_real_ones(api: Api, crd: Object, upstream: None, namespace: str) -> None:
@@ -97,10 +70,11 @@ def test_the_upstream_schemas_are_the_real_ones(api: Api, crd: Object, upstream:
         api.apply(training, dry_run=True)
 
 
-def test_the_longest_name_fits_every_child(api: Api, crd: Object, namespace: str) -> None:
-    for child in made_of(api, namespace, {}, name="n" * 253):
-        if child["kind"] == "Job":
-            api.apply(child, dry_run=True)
+def test_the_longest_name_fits_every_child(api: Api, crd: Object, upstream: None, namespace: str) -> None:
+    found = made_of(api, namespace, EVERYTHING, name="n" * 253)
+    assert {child["kind"] for child in found} == {"Job", "PyTorchJob", "InferenceService"}
+    for child in found:
+        api.create(child, dry_run=True)
 
 
 def test_a_stage_gets_its_pods_and_goes_with_its_run(api: Api, crd: Object, namespace: str) -> None:

@@ -15,7 +15,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 # The beginning of a rule's message, and a run that breaks it.
 BAD: dict[str, Object] = {
     "variables whose names start with EVOLUTION_": {"probe": {"pod": {"env": [{"name": "EVOLUTION_INPUT", "value": "x"}]}}},
-    "only cpu, memory and ephemeral-storage": {"training": {"pod": {"resources": {"limits": {"nvidia.com/gpu": "8"}}}}},
+    "resources.requests and resources.limits": {"training": {"pod": {"resources": {"limits": {"nvidia.com/gpu": "8"}}}}},
     "resources.requests must not exceed": {
         "probe": {"pod": {"resources": {"requests": {"memory": "1025Mi"}, "limits": {"memory": "1Gi"}}}}
     },

@@ -14,6 +14,8 @@ SAMPLES = ("x", "1", "s3://bucket/x", "https://models.example/x", "vendor.exampl
 """One of them fits any pattern, and still does when its last letter is repeated."""
 MAP_KEY = "cpu"
 """A key that every map of the spec takes."""
+BESIDE: dict[str, Object] = {"scheduling.tolerations[]": {"key": "x"}, "training.deepspeed": {"zeroStage": 3}}
+"""What a rule asks for beside any field of these."""
 LITTLE = {"integer": 1, "number": 1e-3}
 """What is added to a bound to get past it."""
 
@@ -57,7 +59,8 @@ def tried(schema: Object) -> list[Any]:
     file is refused with a sentence.
     """
     plain = fitting(schema)
-    values: list[Any] = [plain, "", "true", 7, 1.5, True, [], {}]
+    values: list[Any] = [plain, "", "true", 7, 1.5, True, False, [], {}]
+    values += [schema["default"]] if "default" in schema else []
     if "enum" in schema:
         values += [*schema["enum"], "no-such-choice", 99]
     elif schema["type"] == "string":
@@ -85,7 +88,7 @@ def spec_with(path: str, value: Any) -> Object:
             value = [value] if FIELDS[path]["type"] == "array" else {MAP_KEY: value}
         else:
             path, _, name = path.rpartition(".")
-            value = {**(fitting(FIELDS[path]) if path else {}), name: value}
+            value = {**(fitting(FIELDS[path]) if path else {}), **BESIDE.get(path, {}), name: value}
     ((group, part),) = value.items()
     if isinstance(part, dict):
         part = {**SMALLEST.get(group, {}), **part}

@@ -87,8 +87,8 @@ REFUSED = {
     ),
     "an accelerator by hand": (
         document(training={"pod": {"resources": {"limits": {"nvidia.com/gpu": "8"}}}}),
-        "spec.training.pod.resources: only cpu, memory and ephemeral-storage can be set here: accelerators follow from "
-        "scheduling.accelerator and the number of processes; leave the others out",
+        "spec.training.pod.resources: resources.requests and resources.limits take only cpu, memory and ephemeral-storage: "
+        "accelerators follow from scheduling.accelerator and the number of processes; leave the others out",
     ),
     "two sources of scenes": (
         document(scenes={"uri": "file:///s", "procedural": {}}),
