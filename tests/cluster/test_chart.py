@@ -23,10 +23,12 @@ VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 DIGEST = f"sha256:{'0' * 64}"
 POD = "spec.template.spec"
 MAIN = f"{POD}.containers.0"
-AFFINITY: Object = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+ON_ZONE: Object = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["1"]}]}
+AFFINITY: Object = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [ON_ZONE]}}}
 PROXY: Object = {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}
 PACKAGES: Object = {"name": "packages", "persistentVolumeClaim": {"claimName": "packages", "readOnly": True}}
 AT_OPT: Object = {"name": "packages", "mountPath": "/opt/packages", "readOnly": True}
+URGENT = "system-cluster-critical"
 POLICY = "NetworkPolicy"
 TESTER: Object = {
     "podSelector": {
@@ -134,14 +136,14 @@ SWITCHES: dict[str, tuple[Object, str, str, list[Any]]] = {
         [{"apiGroups": ["evolution.spatial.io"], "resources": ["evolutionruns/finalizers"], "verbs": ["update"]}],
     ),
     "requests": (
-        {"resources": {"requests": {"cpu": 1, "memory": "1Gi"}}},
+        {"resources": {"requests": {"cpu": 1, "memory": "200Mi"}}},
         "Deployment",
         f"{MAIN}.resources.requests",
-        [{"cpu": 1, "memory": "1Gi"}],
+        [{"cpu": 1, "memory": "200Mi"}],
     ),
     "limits": ({"resources": {"limits": {"memory": "1Gi"}}}, "Deployment", f"{MAIN}.resources.limits", [{"memory": "1Gi"}]),
     "environment": ({"env": [PROXY]}, "Deployment", f"{MAIN}.env.1", [PROXY]),
-    "priority": ({"priorityClassName": "high"}, "Deployment", f"{POD}.priorityClassName", ["high"]),
+    "priority": ({"priorityClassName": URGENT}, "Deployment", f"{POD}.priorityClassName", [URGENT]),
     "node selector": ({"nodeSelector": {"pool": "1"}}, "Deployment", f"{POD}.nodeSelector", [{"pool": "1"}]),
     "tolerations": ({"tolerations": [{"operator": "Exists"}]}, "Deployment", f"{POD}.tolerations", [[{"operator": "Exists"}]]),
     "affinity": ({"affinity": AFFINITY}, "Deployment", f"{POD}.affinity", [AFFINITY]),

@@ -1,5 +1,6 @@
 """The chart installed, upgraded and removed by Helm on a control plane of its own, which knows nothing of us before."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,11 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster.chart import CHART, RELEASE, Helm, HelmError
-from tests.cluster.harness.api import Api, Object, Refused, address, connected, restrict
+from tests.cluster.harness.api import Api, Object, Refused, address, connected, install_definition, restrict
 from tests.cluster.harness.control_plane import running
 from tests.cluster.lab import UPSTREAM
 from tests.cluster.runs import run
+from tests.cluster.test_chart import EVERYTHING, SWITCHES
 from tests.conftest import ROOT
+from tests.tools.binaries import sources
 from tests.tools.daemon import eventually
 
 from evolution_api import crd as contract
@@ -39,7 +42,7 @@ RUNS: dict[str, Object] = {
 
 @pytest.fixture(scope="module")
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]) -> Iterator[Path]:
-    with running(tmp_path_factory.mktemp("empty"), binary) as plane:
+    with running(tmp_path_factory.mktemp("empty"), binary, plugins=["OwnerReferencesPermissionEnforcement"]) as plane:
         yield plane.kubeconfig
 
 
@@ -179,6 +182,48 @@ def test_people_with_the_clusters_roles_can_read_and_write_runs(helm: Helm, api:
     expected = {"view": set(verbs[:3]), "edit": set(verbs), "admin": set(verbs)}
     eventually(lambda: {user: {verb for verb in verbs if may(user, verb)} for user in expected} == expected, f"{expected}", 30)
     helm("uninstall", RELEASE, "--namespace", namespace)
+
+
+def test_where_owner_references_are_guarded_the_operator_needs_one_right_more(
+    helm: Helm, api: Api, namespace: str, tmp_path: Path
+) -> None:
+    install_definition(api, contract.custom_resource_definition())
+    owner = api.create(run(namespace=namespace))
+    file = tmp_path / "child.json"
+    file.write_text(json.dumps(children(EvolutionRun.model_validate(owner), 1)[0]))
+    place = ("--namespace", namespace)
+    values = {**NOBODYS, "watchNamespaces": [namespace]}
+
+    def refusal() -> str:
+        """Of a child that the operator would make."""
+        operator = f"--as=system:serviceaccount:{namespace}:{RELEASE}"
+        try:
+            api.kubectl("create", "--dry-run=server", "--validate=false", f"--filename={file}", operator, namespace=namespace)
+        except AssertionError as error:
+            return str(error)
+        return ""
+
+    helm("install", RELEASE, str(CHART), *place, values=values)
+    eventually(lambda: "cannot set blockOwnerDeletion" in refusal(), "the other rights are there", 30)
+    helm("upgrade", RELEASE, str(CHART), *place, values={**values, "ownerReferencesPermissionEnforcement": True})
+    eventually(lambda: refusal() == "", "this right is there", 30)
+    helm("uninstall", RELEASE, *place)
+
+
+def test_the_api_server_takes_all_that_the_chart_makes(helm: Helm, api: Api, tmp_path: Path) -> None:
+    """For every value that test_chart.py tries."""
+    path = "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"
+    install_definition(api, yaml.load((sources("prometheus-operator") / path).read_text(), yaml.CSafeLoader))
+    tried = [EVERYTHING, *(values for values, *_ in SWITCHES.values())]
+    made = {json.dumps(found, sort_keys=True): found for values in tried for found in helm.rendered(values)}
+    assert {"NetworkPolicy", "ServiceMonitor", "ConfigMap", "Deployment", "Pod"} <= {found["kind"] for found in made.values()}
+    for name in sorted({found["metadata"].get("namespace", NAMESPACE) for found in made.values()}):
+        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    file = tmp_path / "made.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [*made.values()]}))
+    options = ("--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict")
+    said = api.kubectl("apply", *options, "--filename", str(file), namespace="")
+    assert said.count("serverside-applied (server dry run)") == len(made)
 
 
 def test_a_restricted_namespace_admits_the_operators_pod_and_that_of_helm_test(helm: Helm, api: Api, restricted: str) -> None:

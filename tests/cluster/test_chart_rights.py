@@ -276,4 +276,5 @@ def test_each_right_is_needed(everywhere: Release, lab: Lab, kubeconfig: Path, t
 def test_each_right_is_needed_in_chosen_namespaces(
     here: Release, lab: Lab, kubeconfig: Path, tmp_path: Path, right: Right
 ) -> None:
+    """These stand for the others: the rules are the same as those of all namespaces (test_chart.py), and so is what asks."""
     assert_needed(here, lab, here.operator(tmp_path, kubeconfig), right)
