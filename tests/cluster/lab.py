@@ -177,7 +177,7 @@ class Lab:
         """Finish every child that comes up, until that holds."""
 
         def step() -> bool:
-            self._finish_all(lambda child: True)
+            self.finish_all(lambda child: True)
             return until()
 
         eventually(step, what, limit_s)
@@ -191,16 +191,15 @@ class Lab:
         found: list[Object] = []
 
         def step() -> bool:
-            self._finish_all(lambda child: not is_it(child))
+            self.finish_all(lambda child: not is_it(child))
             found[:] = filter(is_it, self.children())
             return bool(found)
 
         eventually(step, f"{stage} of round {round_} is under way", PATIENCE_S)
         return found[0]
 
-    # ---- parts
-
-    def _finish_all(self, chosen: Callable[[Object], bool]) -> None:
+    def finish_all(self, chosen: Callable[[Object], bool]) -> None:
+        """What is chosen among the children under way comes to its good end."""
         try:
             for child in self.children():
                 if chosen(child) and not is_finished(child) and "deletionTimestamp" not in child["metadata"]:
@@ -209,6 +208,8 @@ class Lab:
             # Deleted or written by somebody else at the same time, or the API server has just started; seen again in a moment.
             if refused.code not in (404, 409, 429):
                 raise
+
+    # ---- parts
 
     def _address(self, name: str) -> str:
         return address({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name, "namespace": self.namespace}})

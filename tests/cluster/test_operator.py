@@ -111,14 +111,6 @@ def test_suspend_frees_every_pod_and_resume_goes_on_from_there(lab: Lab, working
     assert {"Suspended", "Resumed"} <= set(lab.reasons())
 
 
-@pytest.mark.parametrize("stage", ["generate", "probe", "train", "evaluate"])
-def test_a_run_deleted_in_a_stage_goes_with_its_children(lab: Lab, working: Daemon, stage: str) -> None:
-    lab.start()
-    lab.turn_to(1, stage)
-    lab.delete()
-    eventually(lambda: not (lab.exists() or lab.names() or lab.pods()), "nothing is left", 60)
-
-
 def test_a_deleted_run_with_storage_to_delete_waits_for_the_cleanup(lab: Lab, working: Daemon) -> None:
     lab.start(storage={"uri": "s3://bucket/runs", "onDelete": "Delete"})
     lab.turn_to(1, "generate")
@@ -268,23 +260,27 @@ def test_a_webhook_that_is_down_is_waited_for(lab: Lab, working: Daemon) -> None
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
 
 
-@pytest.mark.parametrize("clusterwide", [False, True], ids=["one namespace", "all namespaces"])
+@pytest.mark.parametrize(
+    ("kind", "child", "clusterwide"),
+    [(UPSTREAM[0], "PyTorchJob x-r1-train", False), (UPSTREAM[1], "InferenceService x-r1-probe-server", True)],
+    ids=["no training operator, one namespace", "no KServe, all namespaces"],
+)
 def test_a_kind_that_is_not_installed_is_waited_for(
-    lab: Lab, kubeconfig: Path, tmp_path: Path, install: Callable[[Object], None], clusterwide: bool
+    lab: Lab, kubeconfig: Path, tmp_path: Path, install: Callable[[Object], None], kind: Object, child: str, clusterwide: bool
 ) -> None:
-    training = UPSTREAM[0]
-    lab.api.delete(address(training))
+    lab.api.delete(address(kind))
     early = operator(tmp_path, kubeconfig, lab.namespace, identity="early", clusterwide=clusterwide)
     try:
         early.start()
-        lab.start(rounds=1, difficulty={"signal": "training"})
+        lab.start(rounds=1)
         lab.turn(lambda: lab.condition("Progressing").get("reason") == "KindNotInstalled", "the run says so")
-        assert "cannot create PyTorchJob x-r1-train" in lab.condition("Progressing")["message"]
-        install(training)
+        assert f"cannot create {child}" in lab.condition("Progressing")["message"]
+        assert lab.status()["rounds"][0]["score"] == 0.4, "what was committed is kept"
+        install(kind)
         lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
     finally:
         early.stop()
-        install(training)
+        install(kind)
 
 
 def test_a_child_name_that_somebody_else_took_is_told(lab: Lab, working: Daemon) -> None:
