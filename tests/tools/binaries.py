@@ -6,6 +6,7 @@ the same one wait for each other, and what takes longer than a moment says so on
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -65,8 +66,11 @@ def binary(program: str) -> Path:
 def sources(program: str) -> Path:
     """The folder in Go's cache of the module that the program is from, with the manifests that its authors publish."""
     name, package = PACKAGES[program]
-    command = [_go(), "list", "-find", "-f", "{{.Module.Dir}}", package]
-    return Path(subprocess.run(command, cwd=MODULES / name, check=True, capture_output=True, text=True).stdout.strip())
+    required = re.findall(r"^require (\S+) ", (MODULES / name / "go.mod").read_text(), re.MULTILINE)
+    (module,) = (path for path in required if package.startswith(path))
+    command = [_go(), "mod", "download", "-json", module]  # that one alone: `go list` would bring what it is built from
+    done = subprocess.run(command, cwd=MODULES / name, check=True, capture_output=True, text=True)
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def cache() -> Path:
