@@ -345,7 +345,8 @@ class Probe(Resource):
     parallelism: int = Field(default=4, ge=1, le=1000)
     """Probe pods that ask at once, one shard each."""
     timeout_seconds: int = Field(default=600, ge=1, le=86_400)
-    """Longest wait for the model server to become ready, and for one of its answers."""
+    """Longest wait for the model server to become ready, for what asks it to run, and for one of its answers; an attempt that
+    waits longer has failed, and its server is deleted."""
     pod: Pod = Pod()
     """The model server's pods."""
 
@@ -483,7 +484,7 @@ class Scheduling(Ruled):
     accelerator: str = Field(default="nvidia.com/gpu", pattern=f"^(none|{SUBDOMAIN}/{LABEL})$", max_length=128)
     """Resource name of the accelerator that every pod with a model in it asks for; `none` runs on CPUs."""
     queue_name: str | None = Field(default=None, pattern=f"^{SUBDOMAIN}$", max_length=63)
-    """Kueue LocalQueue."""
+    """Kueue LocalQueue that the run's children wait in; what runs beside a model server waits in none."""
     priority_class_name: ObjectName | None = None
     """PriorityClass of every pod."""
     service_account_name: ObjectName | None = None

@@ -5,6 +5,7 @@ holds any.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from evolution_api.kinds import STAGES
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_RUN_UID, LABEL_STAGE, child_name
@@ -13,7 +14,7 @@ from evolution_operator.interface import KubeObject, Observed, Ref
 from evolution_operator.manifests.catalogue import SERVER, WORK
 from evolution_operator.manifests.server import SUFFIX
 from evolution_operator.rounds import Place
-from evolution_operator.verdicts import ABSENT, Verdict, is_alive, pod_is_active, verdict
+from evolution_operator.verdicts import ABSENT, PODS_MISSING, Verdict, is_alive, pod_is_active, verdict
 
 Identity = tuple[str, str, str, str]
 """Labels round, stage, attempt and role: what a child and its pods have in common."""
@@ -29,6 +30,8 @@ class Child:
     pods: tuple[KubeObject, ...]
     alive: bool
     """Whether it still holds, or may come to hold, a pod."""
+    events: tuple[KubeObject, ...]
+    """What may say why its pods are missing; others' are among them."""
 
     @property
     def title(self) -> str:
@@ -48,7 +51,7 @@ class Child:
         return Ref(self.raw["apiVersion"], self.raw["kind"], meta["namespace"], meta["name"], meta.get("uid", ""))
 
     def verdict(self) -> Verdict:
-        return verdict(self.raw, self.pods)
+        return verdict(self.raw, self.pods, self.events)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Family:
     def verdict(self, place: Place, attempt: int, role: str) -> Verdict:
         child = self.find(place, attempt, role)
         return child.verdict() if child is not None else ABSENT
+
+    def unexplained(self, now: datetime) -> bool:
+        """Whether pods are missing, and nobody has looked yet for events that may say why."""
+        verdicts = [child.verdict() for child in self.children if child.alive and not child.events]
+        return any(found.reason == PODS_MISSING and found.in_trouble(now) for found in verdicts)
 
     def attempts(self, place: Place) -> list[int]:
         """Attempts that this place has children of, ascending."""
@@ -95,7 +103,7 @@ def family_of(run: EvolutionRun, observed: Observed) -> Family:
             pods[parent["metadata"]["name"]].append(pod)
         elif pod_is_active(pod):
             orphans.append(pod)
-    children = tuple(_child(run.metadata.name, raw, tuple(pods[raw["metadata"]["name"]])) for raw in own)
+    children = tuple(_child(run.metadata.name, raw, tuple(pods[raw["metadata"]["name"]]), observed.events) for raw in own)
     return Family(children, tuple(orphans), taken)
 
 
@@ -121,16 +129,16 @@ def _identity(raw: KubeObject) -> Identity:
     )
 
 
-def _child(run: str, raw: KubeObject, pods: tuple[KubeObject, ...]) -> Child:
+def _child(run: str, raw: KubeObject, pods: tuple[KubeObject, ...], events: tuple[KubeObject, ...]) -> Child:
     round_, stage_name, attempt, role = _identity(raw)
     alive = is_alive(raw, pods)
     stage = next((s for s in STAGES if s == stage_name), None)
     if stage is None or not (round_.isdigit() and attempt.isdigit()) or role not in ("work", "server"):
-        return Child(raw, None, 0, role, pods, alive)
+        return Child(raw, None, 0, role, pods, alive, events)
     kind = WORK[stage].kind if role == "work" else SERVER.kind
     name = child_name(run, int(round_), stage, int(attempt), SUFFIX if role == "server" else "")
     fits = raw["kind"] == kind and raw["metadata"]["name"] == name
-    return Child(raw, Place(int(round_), stage) if fits else None, int(attempt), role, pods, alive)
+    return Child(raw, Place(int(round_), stage) if fits else None, int(attempt), role, pods, alive, events)
 
 
 def named(things: Iterable[Child | KubeObject]) -> str:

@@ -15,7 +15,7 @@ from evolution_operator.interface import Event, KubeObject, Plan, Settings
 from evolution_operator.manifests.catalogue import WORK
 from evolution_operator.manifests.pod import Work
 from evolution_operator.rounds import Place
-from evolution_operator.status import with_conditions, with_phase
+from evolution_operator.status import gives_reason, with_conditions, with_phase
 
 CLEANUP = Place(0, "cleanup")
 TIME_BOX_S = 3600
@@ -39,7 +39,7 @@ def plan_deletion(run: EvolutionRun, family: Family, now: datetime, settings: Se
     box_ends = asked + timedelta(seconds=max(TIME_BOX_S, run.spec.retry.stage_timeout_seconds or 0))
     apply: tuple[KubeObject, ...] = ()
     events: list[Event] = []
-    requeue: float | None = (box_ends - now).total_seconds()
+    requeue = (box_ends - now).total_seconds()
     busy = [child for child in children if child.alive]
     reason, message = "Deleting", "the run's children are being deleted"
 
@@ -71,12 +71,25 @@ def plan_deletion(run: EvolutionRun, family: Family, now: datetime, settings: Se
         elif verdict.state == "Absent" and ("Job", _cleanup(run, status, settings).name()) not in family.taken:
             apply = (WORK["cleanup"].manifest(_cleanup(run, status, settings)),)
             status = status.model_copy(update={"retry_at": None})
+        elif verdict.in_trouble(now):
+            reason, message = verdict.reason, f"deleting {prefix}: {verdict.message}; {WAY_OUT}"
+            if not gives_reason(run.status, reason):
+                events.append(Event("Warning", reason, message, once=True))
+        elif verdict.told_from is not None:
+            requeue = min(requeue, (verdict.told_from - now).total_seconds())
 
     if not held:
         delete += [child.ref for child in family.children if child.place == CLEANUP and not child.terminating]
-        requeue = None
     status = with_phase(with_conditions(status, run, now, None, reason, message), run, "Deleting")
-    return Plan(status, finalizers_of(run, held=held), apply, tuple(delete), tuple(events), requeue)
+    return Plan(
+        status,
+        finalizers_of(run, held=held),
+        apply,
+        tuple(delete),
+        tuple(events),
+        requeue if held else None,
+        unexplained=held and family.unexplained(now),
+    )
 
 
 def _entered(status: EvolutionRunStatus, family: Family) -> EvolutionRunStatus:

@@ -47,6 +47,8 @@ class Observed:
     """Jobs, PyTorchJobs and InferenceServices, raw."""
     pods: tuple[KubeObject, ...] = ()
     """Pods, raw; those whose child is already gone included."""
+    events: tuple[KubeObject, ...] = ()
+    """Warnings about anything but pods, raw: only where a plan was `unexplained` without them."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Event:
     message: str
     cause: str = ""
     """Of a failure: its reason, CamelCase (OOMKilled, DeadlineExceeded ...)."""
+    once: bool = False
+    """Told once an attempt, however often it comes back."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,5 @@ class Plan:
     events: tuple[Event, ...] = ()
     requeue_after_s: float | None = None
     """Plan again after this many seconds, even if nothing happens; None: only when something does."""
+    unexplained: bool = False
+    """Pods are missing: better carry out the plan that is made with the `events` that may say why."""

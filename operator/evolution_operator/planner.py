@@ -21,9 +21,16 @@ touched: the run says so and waits.
 **Failure.** A failed attempt is followed by a new one, under a new name, after a back-off, until `retry.limit`
 further attempts are used up. A program that says that doing the same again must fail again fails the run at once. A
 success that left no readable last words counts as a failure: the next attempt finds the work committed and repeats
-the words. Shards that fail for good may be as many as `maxFailedShards`. An attempt past `retry.stageTimeoutSeconds`,
-or whose server does not get ready within `probe.timeoutSeconds`, is deleted and counts as failed. The clock of an
+the words. Shards that fail for good may be as many as `maxFailedShards`. An attempt past `retry.stageTimeoutSeconds`
+is deleted and counts as failed; so is one whose server does not get ready within `probe.timeoutSeconds`, or beside
+whose server nothing has run for as long, for a server that nobody asks only holds accelerators. The clock of an
 attempt stands still while it is queued or suspended.
+
+**Queues.** Children wait in the queue of `scheduling.queueName` until they are admitted; what runs beside a model
+server waits in none, for it takes no accelerator and the server's would wait with it.
+
+**Trouble.** Why a pod cannot start, or is missing for longer than a busy controller takes, is told in the Progressing
+condition, and in one event when it comes up. It is waited for, within those time limits.
 
 **Failed runs** hold no pod, keep everything, and go on from the failed stage with a fresh set of attempts when the
 resume annotation gets a new value. A value that is set on a run that has not failed is taken note of and does
@@ -53,7 +60,7 @@ from evolution_operator.manifests.catalogue import SERVER, WORK, needs_server
 from evolution_operator.manifests.pod import Work
 from evolution_operator.records import in_words, recorded
 from evolution_operator.rounds import START, Place, after, first
-from evolution_operator.status import condition, has_ended, is_true, with_conditions, with_phase, with_record
+from evolution_operator.status import condition, gives_reason, has_ended, is_true, with_conditions, with_phase, with_record
 from evolution_operator.stop_rule import stopped_early
 from evolution_operator.verdicts import ABSENT, Verdict
 
@@ -71,6 +78,8 @@ class Steps:
 
     reason: str = ""
     message: str = ""
+    trouble: bool = False
+    """Whether somebody may have to mend something."""
     apply: tuple[KubeObject, ...] = ()
     delete: tuple[Ref, ...] = ()
     requeue_after_s: float | None = None
@@ -114,12 +123,17 @@ def plan(run: EvolutionRun, observed: Observed, now: datetime, settings: Setting
         status, steps = _next_steps(run, status, family, now, settings)
         if steps.reason == "StageRunning" and not _was_running(run.status, status):
             events.append(Event("Normal", "StageStarted", steps.message))
+        if steps.trouble and not gives_reason(run.status, steps.reason):
+            events.append(Event("Warning", steps.reason, steps.message, once=True))
         status = with_conditions(status, run, now, "Progressing", steps.reason, steps.message)
         idle = status.round == 0 and status.stage == "prepare" and status.stage_started is None
         status = with_phase(status, run, "Pending" if idle else "Running")
 
     held = run.spec.storage.on_delete == "Delete"
-    return Plan(status, finalizers_of(run, held=held), steps.apply, steps.delete, tuple(events), steps.requeue_after_s)
+    finalizers = finalizers_of(run, held=held)
+    return Plan(
+        status, finalizers, steps.apply, steps.delete, tuple(events), steps.requeue_after_s, unexplained=family.unexplained(now)
+    )
 
 
 def _opened(run: EvolutionRun, now: datetime) -> tuple[EvolutionRunStatus, list[Event]]:
@@ -194,32 +208,48 @@ def _failure(run: EvolutionRun, status: EvolutionRunStatus, work: Verdict, serve
         return None
     if server.state == "Failed":
         return server
-    started = status.stage_started or work.started
-    if started is None or work.state in ("Queued", "Terminating"):
-        return None
-    deadline = _deadline(run.spec, work, server)
-    if deadline is None or now < started + timedelta(seconds=deadline.seconds):
+    deadline = _deadline(run.spec, status, work, server)
+    if deadline is None or now < deadline.at:
         return None
     return Verdict("Failed", deadline.reason, f"{deadline.message}: {server.message or work.message}".rstrip(": "))
 
 
 @dataclass(frozen=True)
 class _Deadline:
-    seconds: float
+    at: datetime
     reason: str
     message: str
 
 
-def _deadline(spec: EvolutionRunSpec, work: Verdict, server: Verdict) -> _Deadline | None:
-    """The nearest time limit of the attempt under way, counted from its start."""
+def _deadline(spec: EvolutionRunSpec, status: EvolutionRunStatus, work: Verdict, server: Verdict) -> _Deadline | None:
+    """The nearest time limit of the attempt under way."""
+    if work.state == "Terminating":
+        return None
     limits = []
-    if spec.retry.stage_timeout_seconds is not None:
+    patience = timedelta(seconds=spec.probe.timeout_seconds)
+    started = None if _is_queued(work, server) else status.stage_started or work.started
+    if started is not None and spec.retry.stage_timeout_seconds is not None:
         limit = spec.retry.stage_timeout_seconds
-        limits.append(_Deadline(limit, "DeadlineExceeded", f"not done within retry.stageTimeoutSeconds {limit}"))
-    if work.state == "Absent" and server.state == "Pending":
-        limit = spec.probe.timeout_seconds
-        limits.append(_Deadline(limit, "ServerNotReady", f"model server not ready within probe.timeoutSeconds {limit}"))
-    return min(limits, key=lambda d: d.seconds, default=None)
+        message = f"not done within retry.stageTimeoutSeconds {limit}"
+        limits.append(_Deadline(started + timedelta(seconds=limit), "DeadlineExceeded", message))
+    if started is not None and work.state == "Absent" and server.state == "Pending":
+        message = f"model server not ready within probe.timeoutSeconds {spec.probe.timeout_seconds}"
+        limits.append(_Deadline(started + patience, "ServerNotReady", message))
+    idle_since, why = work.idle_since, ""
+    said = condition(status, "Progressing")
+    if work.state == "Absent" and server.state == "Running" and said is not None:
+        if said.status == "False":  # the API server refuses to take it
+            idle_since, why = said.last_transition_time, f": {said.message}"
+        elif said.reason == "ChildOfAnotherRun":
+            idle_since, why = started, f": {said.message}"
+    if idle_since is not None and server.state != "Absent":
+        message = f"nothing ran beside its model server for probe.timeoutSeconds {spec.probe.timeout_seconds}{why}"
+        limits.append(_Deadline(idle_since + patience, "ServerIdle", message))
+    return min(limits, key=lambda d: d.at, default=None)
+
+
+def _is_queued(work: Verdict, server: Verdict) -> bool:
+    return work.state == "Queued" or (work.state == "Absent" and server.state == "Queued")
 
 
 def _is_tolerable(spec: EvolutionRunSpec, status: EvolutionRunStatus, failure: Verdict) -> bool:
@@ -325,22 +355,22 @@ def _next_steps(
     delete = tuple(child.ref for child in doomed if not child.terminating)
     where = _where(run.spec, status)
 
-    def waiting(reason: str, message: str, requeue_s: float | None = None) -> tuple[EvolutionRunStatus, Steps]:
-        return status, Steps(reason, message, delete=delete, requeue_after_s=requeue_s)
+    def waiting(
+        reason: str, message: str, requeue_s: float | None = None, *, trouble: bool = False
+    ) -> tuple[EvolutionRunStatus, Steps]:
+        return status, Steps(reason, message, trouble, delete=delete, requeue_after_s=requeue_s)
 
     if work is not None:
         verdict = work.verdict()
         if verdict.state == "Terminating":
             return waiting("WaitingForDeletion", f"{where}: waiting for {work.title} to go")
-        if verdict.state == "Queued":
-            status = status.model_copy(update={"stage_started": None})
-            return waiting("Queued", f"{where}: {verdict.message}")
-        if status.stage_started is None:
-            status = status.model_copy(update={"stage_started": verdict.started or now})
-        if server is not None or not needs_server(run.spec, place.stage):
-            requeue_s = _until_deadline(run.spec, status, verdict, family.verdict(place, attempt, "server"), now)
-            if verdict.reason:
-                return waiting(verdict.reason, f"{where}: {verdict.message}", requeue_s)
+        queued = verdict.state == "Queued"
+        started = None if queued else status.stage_started or verdict.started or now
+        status = status.model_copy(update={"stage_started": started})
+        if server is not None or queued or not needs_server(run.spec, place.stage):
+            requeue_s = _until_next(run.spec, status, verdict, family.verdict(place, attempt, "server"), now)
+            if queued or verdict.in_trouble(now):
+                return waiting(verdict.reason, f"{where}: {verdict.message}", requeue_s, trouble=not queued)
             return waiting("StageRunning", where, requeue_s)
     elif resting and status.retry_at is not None:
         said = condition(status, "Progressing")
@@ -353,36 +383,42 @@ def _next_steps(
         title = f"{child['kind']} {child['metadata']['name']}"
         if (child["kind"], child["metadata"]["name"]) in family.taken:
             message = f"{title} exists and belongs to another run; waiting for it to go, delete it if nothing else will"
-            return waiting("ChildOfAnotherRun", f"{where}: {message}")
+            requeue_s = _until_next(run.spec, status, ABSENT, beside, now)
+            return waiting("ChildOfAnotherRun", f"{where}: {message}", requeue_s, trouble=True)
         begun = status.model_copy(update={"stage_started": started, "retry_at": None})
-        requeue_s = _until_deadline(run.spec, begun, ABSENT, beside, now)
-        return begun, Steps("StageRunning", where, (child,), delete, requeue_s)
+        requeue_s = _until_next(run.spec, begun, ABSENT, beside, now)
+        return begun, Steps("StageRunning", where, apply=(child,), delete=delete, requeue_after_s=requeue_s)
 
     # The clock of a child that is made again starts again; that of work beside its server started with the server.
-    queued = run.spec.scheduling.queue_name is not None
     attempted = Work(run, place.stage, place.round, attempt, settings)
     if not needs_server(run.spec, place.stage):
-        return make(WORK[place.stage].manifest(attempted), None if queued else now, ABSENT)
+        return make(WORK[place.stage].manifest(attempted), None if attempted.queue else now, ABSENT)
     if server is None:
         return make(SERVER.manifest(attempted), now, Verdict("Pending"))
     found = server.verdict()
     if found.state == "Terminating":
         return waiting("WaitingForDeletion", f"{where}: waiting for {server.title} to go")
+    if found.state == "Queued":
+        status = status.model_copy(update={"stage_started": None})
+        return waiting("Queued", f"{where}: {found.message}")
     if found.state != "Running":
         status = status.model_copy(update={"stage_started": status.stage_started or now})
-        requeue_s = _until_deadline(run.spec, status, ABSENT, found, now)
-        return waiting(found.reason or "WaitingForServer", f"{where}: {found.message}", requeue_s)
+        requeue_s = _until_next(run.spec, status, ABSENT, found, now)
+        if found.in_trouble(now):
+            return waiting(found.reason, f"{where}: {found.message}", requeue_s, trouble=True)
+        return waiting("WaitingForServer", f"{where}: the model server is not ready", requeue_s)
     served = replace(attempted, server_url=found.url)
-    return make(WORK[place.stage].manifest(served), None if queued else status.stage_started or now, ABSENT)
+    return make(WORK[place.stage].manifest(served), status.stage_started or now, found)
 
 
-def _until_deadline(
+def _until_next(
     spec: EvolutionRunSpec, status: EvolutionRunStatus, work: Verdict, server: Verdict, now: datetime
 ) -> float | None:
-    deadline = _deadline(spec, work, server)
-    if deadline is None or status.stage_started is None:
-        return None
-    return max((status.stage_started + timedelta(seconds=deadline.seconds) - now).total_seconds(), 0.0)
+    """Seconds until time alone changes something: a limit is over, or something is told that might have passed."""
+    deadline = _deadline(spec, status, work, server)
+    told = [verdict.told_from for verdict in (work, server) if verdict.told_from is not None and verdict.told_from > now]
+    soonest = min([*told, *([deadline.at] if deadline is not None else [])], default=None)
+    return max((soonest - now).total_seconds(), 0.0) if soonest is not None else None
 
 
 def _where(spec: EvolutionRunSpec, status: EvolutionRunStatus) -> str:

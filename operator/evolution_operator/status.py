@@ -26,6 +26,12 @@ def is_true(status: EvolutionRunStatus, type_: ConditionType) -> bool:
     return found is not None and found.status == "True"
 
 
+def gives_reason(status: EvolutionRunStatus, reason: str) -> bool:
+    """Whether that is why the run gets on, or does not."""
+    found = condition(status, "Progressing")
+    return found is not None and found.reason == reason
+
+
 def has_ended(status: EvolutionRunStatus) -> bool:
     """After the last stage of the last round; a status without any round has not begun."""
     return status.stage is None and bool(status.rounds)

@@ -5,9 +5,9 @@ Conditions are looked up by type and status, never by position. Termination mess
 be broken or hostile: they are capped, parsed against a schema, and never used as a path or an instruction.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -27,6 +27,9 @@ EXIT_TERMINATED = 143
 """128 + SIGTERM: the pod was stopped."""
 CRASHES_UNTIL_FAILED = 3
 """Restarts of a model server after which its attempt counts as failed."""
+PODS_MISSING = "PodsMissing"
+MISSING_AFTER_S = 20
+"""Pods that are not there by then are told as a trouble; a controller that has much to do makes them later than at once."""
 WAITING_IN_TROUBLE = frozenset(
     {
         "ErrImagePull",
@@ -60,6 +63,14 @@ class Verdict:
     """Failed pods that say that doing the same again must fail again."""
     url: str | None = None
     """Where a ready server answers, inside the cluster."""
+    told_from: datetime | None = None
+    """Before this time the reason may pass by itself, and is not told; None: told at once."""
+    idle_since: datetime | None = None
+    """Of a child that has not ended: since when no pod of it has run; None while one does."""
+
+    def in_trouble(self, now: datetime) -> bool:
+        """Whether it cannot get on, and says why."""
+        return self.state == "Pending" and self.reason != "" and (self.told_from is None or now >= self.told_from)
 
 
 ABSENT = Verdict("Absent")
@@ -76,9 +87,11 @@ def is_alive(child: KubeObject, pods: Iterable[KubeObject]) -> bool:
     return not any(_condition(child, end) is not None for end in ("Complete", "Failed", "Succeeded"))
 
 
-def verdict(child: KubeObject, pods: Iterable[KubeObject]) -> Verdict:
-    """The verdict on `child`, given its own pods."""
+def verdict(child: KubeObject, pods: Iterable[KubeObject], events: Sequence[KubeObject] = ()) -> Verdict:
+    """The verdict on `child`, given its own pods, and the events that may say why there are too few of them."""
     judged = _JUDGES[child["kind"]](child, tuple(pods))
+    if judged.reason == PODS_MISSING:
+        judged = replace(judged, message=f"{judged.message}{_why_missing(child, events)}")
     if "deletionTimestamp" in child["metadata"] and judged.state != "Succeeded":
         # What it committed is a fact; a failure may only be its deletion, seen from inside.
         return replace(judged, state="Terminating")
@@ -110,9 +123,11 @@ def _job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
             wanted=wanted,
             hopeless=hopeless,
         )
-    if job["spec"].get("suspend"):
-        return Verdict("Queued", "Queued", _queue_message(job), wanted=wanted)
-    return replace(_under_way(pods), started=started, wanted=wanted)
+    suspended = _condition(job, "Suspended")
+    if job["spec"].get("suspend") or suspended is not None:
+        since = _time((suspended or {}).get("lastTransitionTime")) or _created(job)
+        return Verdict("Queued", "Queued", _queue_message(job), wanted=wanted, idle_since=since)
+    return _under_way(job, pods, started, wanted=wanted, at_once=1)
 
 
 def _pytorch_job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
@@ -131,14 +146,9 @@ def _pytorch_job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
         return _finished(replace(facts, finished=_time(status.get("completionTime"))), 1 - len(heard), leaders)
     if job["spec"].get("runPolicy", {}).get("suspend") or _condition(job, "Suspended") is not None:
         return Verdict("Queued", "Queued", _queue_message(job))
-    found = replace(_under_way(pods), started=started)
-    wanted = sum(replica.get("replicas", 1) for replica in job["spec"]["pytorchReplicaSpecs"].values())
-    if found.state == "Running" and len(pods) < wanted:
-        # A pod that is refused leaves no trace in the status, and the others wait for it.
-        job_name = job["metadata"]["name"]
-        message = f"{len(pods)} of {wanted} pods are there; `kubectl describe pytorchjob {job_name}` says why the others are not"
-        return replace(found, state="Pending", reason="PodsMissing", message=message)
-    return found
+    # The others wait for one that is refused.
+    gang = sum(replica.get("replicas", 1) for replica in job["spec"]["pytorchReplicaSpecs"].values())
+    return _under_way(job, pods, started, wanted=gang, at_once=gang)
 
 
 def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
@@ -147,6 +157,7 @@ def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Ver
     Its `observedGeneration` is the Deployment's and `modelStatus` sees one pod only, so neither is asked.
     """
     url = service.get("status", {}).get("address", {}).get("url")
+    replicas = service["spec"]["predictor"]["minReplicas"]
     if _condition(service, "Ready") is not None and url:
         return Verdict("Running", url=url)
     ends = [(pod, _terminated(pod)) for pod in pods]
@@ -158,8 +169,9 @@ def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Ver
     for pod, end in ends:
         if end is not None and not pod_is_active(pod):
             return Verdict("Failed", "ServerFailed", _last_words(pod, end))
-    trouble = _trouble(pods)
-    return Verdict("Pending", trouble[0] if trouble else "", trouble[1] if trouble else "the model server is not ready")
+    if pods and all(_is_gated(pod) for pod in pods):
+        return Verdict("Queued", "Queued", _queue_message(service))
+    return replace(_under_way(service, pods, None, wanted=replicas, at_once=replicas), state="Pending")
 
 
 _JUDGES = {"Job": _job, "PyTorchJob": _pytorch_job, "InferenceService": _inference_service}
@@ -180,12 +192,45 @@ def _finished(success: Verdict, unheard: int, pods: tuple[KubeObject, ...]) -> V
     )
 
 
-def _under_way(pods: tuple[KubeObject, ...]) -> Verdict:
+def _under_way(
+    child: KubeObject, pods: tuple[KubeObject, ...], started: datetime | None, *, wanted: int, at_once: int
+) -> Verdict:
+    """Of a child that has not ended: it makes `wanted` pods, and at least `at_once` of them together."""
+    phases = [pod.get("status", {}).get("phase") for pod in pods]
+    ended = [_time((_terminated(pod) or {}).get("finishedAt")) for pod in pods if not pod_is_active(pod)]
+    quiet = max(filter(None, (_created(child), started, *ended)), default=None)
+    found = Verdict(
+        "Running" if {"Running", "Succeeded", "Failed"} & set(phases) else "Pending",
+        started=started,
+        wanted=wanted,
+        idle_since=None if "Running" in phases or len(ended) >= wanted else quiet,
+    )
     trouble = _trouble(pods)
     if trouble is not None:
-        return Verdict("Pending", *trouble)
-    running = any(pod.get("status", {}).get("phase") in ("Running", "Succeeded", "Failed") for pod in pods)
-    return Verdict("Running" if running else "Pending")
+        return replace(found, state="Pending", reason=trouble[0], message=trouble[1])
+    if len(pods) < wanted and len(pods) - len(ended) < at_once:
+        # A pod that is refused leaves no trace in the child's status.
+        message = f"{len(pods)} of {wanted} pods of {child['kind']} {child['metadata']['name']} are there"
+        told_from = quiet + timedelta(seconds=MISSING_AFTER_S) if quiet is not None else None
+        return replace(found, state="Pending", reason=PODS_MISSING, message=message, told_from=told_from)
+    return found
+
+
+def _why_missing(child: KubeObject, events: Sequence[KubeObject]) -> str:
+    """What follows the number of pods: the last words of those who were to make them, or whom to ask."""
+    about = [event for event in events if _is_about(event["involvedObject"], child)]
+    if about:
+        return f": {plain(max(about, key=lambda event: int(event['metadata']['resourceVersion']))['message'])}"
+    ask = f"`kubectl describe {child['kind'].lower()} {child['metadata']['name']}`"
+    return f"; {ask} says why, often a quota or a Pod Security level, unless its controller is not at work"
+
+
+def _is_about(involved: KubeObject, child: KubeObject) -> bool:
+    """A Deployment's pods, as those of a service, are made by its ReplicaSet, and it is this that tells of them."""
+    meta = child["metadata"]
+    if involved.get("kind") == "ReplicaSet" and child["kind"] == "InferenceService":
+        return str(involved.get("name")).startswith(f"{meta['name']}-predictor-")
+    return bool(involved.get("uid") == meta["uid"])
 
 
 def _condition(child: KubeObject, type_: str) -> KubeObject | None:
@@ -203,6 +248,10 @@ def _queue_message(job: KubeObject) -> str:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _created(child: KubeObject) -> datetime | None:
+    return _time(child["metadata"].get("creationTimestamp"))
 
 
 def _indexes(text: str) -> set[int]:
@@ -296,6 +345,12 @@ def plain(text: str) -> str:
     """Text of an untrusted program, fit for a condition: printable, one line, capped."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= REASON_CHARACTERS else line[: REASON_CHARACTERS - 3] + "..."
+
+
+def _is_gated(pod: KubeObject) -> bool:
+    """Kueue holds back pods that it has not admitted."""
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any((c.get("type"), c.get("reason")) == ("PodScheduled", "SchedulingGated") for c in conditions)
 
 
 def _trouble(pods: tuple[KubeObject, ...]) -> tuple[str, str] | None:

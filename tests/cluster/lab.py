@@ -173,6 +173,26 @@ class Lab:
             waiting = {"waiting": {"reason": reason, "message": message}}
             self._tell(pod, {"phase": "Pending", "containerStatuses": [_container(pod, waiting)]})
 
+    def admit(self) -> None:
+        """What Kueue does to children that wait in a queue when there is room."""
+        for child in self.children():
+            if child["spec"].get("suspend"):
+                self.api.patch(address(child), {"spec": {"suspend": False}})
+            if child["spec"].get("runPolicy", {}).get("suspend"):
+                self.api.patch(address(child), {"spec": {"runPolicy": {"suspend": False}}})
+        for pod in self.pods():
+            if pod["spec"].get("schedulingGates"):
+                self.api.patch(address(pod), {"spec": {"schedulingGates": None}})
+
+    def hold_back(self, service: Object) -> None:
+        """A server's pod as KServe makes it, which Kueue has not admitted."""
+        predictor = service["spec"]["predictor"]
+        own = {key: value for key, value in predictor.items() if key not in ("labels", "minReplicas", "maxReplicas", "timeout")}
+        template = {"metadata": {"labels": predictor["labels"]}, "spec": own}
+        pod = pod_made_by(service, f"{service['metadata']['name']}-predictor-0", template, {})
+        pod["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
+        self.api.create(pod)
+
     def turn(self, until: Callable[[], bool], what: str, limit_s: float = PATIENCE_S) -> None:
         """Finish every child that comes up, until that holds."""
 
@@ -246,6 +266,19 @@ class Lab:
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             return
         self._tell(pod, end_status(pod, words, exit_code))
+
+
+def limit(lab: Lab, what: str) -> Object:
+    """A quota by which the namespace takes none of these."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": lab.namespace},
+        "spec": {"hard": {what: "0"}},
+    }
+    lab.api.create(quota)
+    eventually(lambda: "hard" in lab.api.get(address(quota)).get("status", {}), "the quota counts", 60)
+    return quota
 
 
 def pod_made_by(child: Object, name: str, template: Object, labels: dict[str, str]) -> Object:

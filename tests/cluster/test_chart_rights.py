@@ -19,7 +19,7 @@ import httpx
 import pytest
 from tests.cluster.chart import CHART, RELEASE, Helm, Right, documented
 from tests.cluster.harness.api import Api, Object, Refused, address
-from tests.cluster.lab import Lab, log_of
+from tests.cluster.lab import Lab, limit, log_of
 from tests.tools.daemon import LOOPBACK, Daemon, eventually, free_ports
 
 pytestmark = pytest.mark.skipif(
@@ -208,6 +208,8 @@ def assert_needed(release: Release, lab: Lab, operator: Daemon, right: Right) ->
             prepare_lease(release, is_there=verb == "update")
         if verb == "get" and resource in FOREIGN:
             take_the_name_of_a_child(lab, resource)
+        if (resource, verb) == ("events", "list"):
+            limit(lab, "pods")
         operator.start()
         try:
             live(lab, lambda: is_missed(operator, right))

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.cluster.harness.api import Object, Refused, address
 from tests.cluster.harness.control_plane import ControlPlane
-from tests.cluster.lab import UPSTREAM, Lab, at_work, log_of, operator
+from tests.cluster.lab import UPSTREAM, Lab, at_work, limit, log_of, operator
 from tests.conftest import ROOT
 from tests.tools.daemon import Daemon, eventually
 
@@ -48,6 +48,7 @@ def test_a_run_goes_through_two_rounds_and_succeeds(lab: Lab, working: Daemon) -
     expected = ["x-r2-evaluate", "x-r2-generate", "x-r2-probe", "x-r2-train"]
     eventually(lambda: lab.names() == expected, f"only {expected} are left", 30)
     assert all(pod["status"]["phase"] == "Succeeded" for pod in lab.pods())
+    assert {child["metadata"]["managedFields"][0]["manager"] for child in lab.children()} == {"evolution-operator"}
 
     # People see it by kubectl, and machines in the log.
     lab.api.kubectl("wait", "--for=condition=Succeeded", "evo/x", "--timeout=5s", namespace=lab.namespace)
@@ -203,15 +204,63 @@ def test_more_rounds_open_a_run_again(lab: Lab, working: Daemon) -> None:
     assert "Reopened" in lab.reasons()
 
 
+REFUSED_PODS = {
+    "x": ({}, "exceeded quota: small, requested: pods=1"),
+    "y": ({"serviceAccountName": "nobody"}, 'serviceaccount "nobody" not found'),
+    "z": ({"priorityClassName": "nobody"}, "no PriorityClass with name nobody was found"),
+}
+"""Runs that are scheduled so, and how the API server refuses their pods."""
+
+
+def test_pods_that_are_refused_are_told_in_words_and_the_run_goes_on(lab: Lab, working: Daemon) -> None:
+    """The real Job controller is refused, and nothing but its events says so."""
+    quota = limit(lab, "pods")
+    for name, (scheduling, _) in REFUSED_PODS.items():
+        lab.start(name, rounds=1, scheduling=scheduling)
+    for name, (_, words) in REFUSED_PODS.items():
+        eventually(lambda: lab.condition("Progressing", name).get("reason") == "PodsMissing", "the run says so", 60)  # noqa: B023
+        message = lab.condition("Progressing", name)["message"]
+        assert message.startswith(f"prepare of round 0/1: 0 of 1 pods of Job {name}-r0-prepare are there: ")
+        assert words in message
+    eventually(lambda: lab.reasons().count("PodsMissing") == len(REFUSED_PODS), "an event of each tells it", 30)
+    lab.api.delete(address(quota))
+    # The Job controller would try again in half a minute.
+    waiting = lab.child("x-r0-prepare")
+    assert waiting is not None
+    lab.api.delete(address(waiting))
+    lab.turn_to(0, "evaluate")
+    assert lab.condition("Progressing")["reason"] == "StageRunning"
+
+
+def test_children_in_a_queue_wait_and_the_run_goes_on_as_they_are_admitted(lab: Lab, working: Daemon) -> None:
+    lab.start(rounds=1, scheduling={"queueName": "gpus"})
+
+    def says(message: str) -> bool:
+        told = lab.condition("Progressing")
+        return told.get("reason") == "Queued" and message in told["message"]
+
+    eventually(lambda: says("Job x-r0-prepare waits in queue gpus"), "the first child is queued", 30)
+
+    def admitted_until(holds: Callable[[], bool], what: str) -> None:
+        def step() -> bool:
+            lab.admit()
+            return holds()
+
+        lab.turn(step, what)
+
+    admitted_until(lambda: lab.child("x-r1-probe-server") is not None, "a server")
+    server = lab.child("x-r1-probe-server")
+    assert server is not None
+    lab.hold_back(server)
+    eventually(lambda: says("InferenceService x-r1-probe-server waits in queue gpus"), "the server is queued", 30)
+    admitted_until(lambda: lab.status().get("phase") == "Succeeded", "the run succeeds")
+    queues = {child["metadata"]["name"]: child["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") for child in lab.children()}
+    # Beside a model server nothing waits.
+    assert queues == {"x-r1-generate": "gpus", "x-r1-probe": None, "x-r1-train": "gpus", "x-r1-evaluate": "gpus"}
+
+
 def test_a_quota_is_told_and_the_run_goes_on_when_there_is_room(lab: Lab, working: Daemon) -> None:
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "small", "namespace": lab.namespace},
-        "spec": {"hard": {"count/jobs.batch": "0"}},
-    }
-    lab.api.create(quota)
-    eventually(lambda: "hard" in lab.api.get(address(quota)).get("status", {}), "the quota counts", 60)
+    quota = limit(lab, "count/jobs.batch")
     lab.start(rounds=1)
     eventually(lambda: lab.condition("Progressing").get("reason") == "QuotaExceeded", "the run says so", 30)
     told = lab.condition("Progressing")
@@ -223,14 +272,20 @@ def test_a_quota_is_told_and_the_run_goes_on_when_there_is_room(lab: Lab, workin
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
 
 
-def test_a_secret_that_is_missing_is_told(lab: Lab, working: Daemon) -> None:
+def test_a_secret_that_is_missing_is_told_and_by_one_event(lab: Lab, working: Daemon) -> None:
     lab.start(rounds=1)
     job = lab.turn_to(0, "prepare")
     eventually(lambda: len(lab.pods_of(job)) == 1, "its pod", 30)
     lab.hold_up(job, "CreateContainerConfigError", 'secret "credentials" not found')
     eventually(lambda: lab.condition("Progressing").get("reason") == "CreateContainerConfigError", "the run says so", 30)
     assert 'secret "credentials" not found' in lab.condition("Progressing")["message"]
+    eventually(lambda: "CreateContainerConfigError" in lab.reasons(), "an event tells it", 30)
+    for again, reason in (("ContainerCreating", "StageRunning"), ("CreateContainerConfigError", "CreateContainerConfigError")):
+        lab.hold_up(job, again, 'secret "credentials" not found')
+        eventually(lambda: lab.condition("Progressing")["reason"] == reason, "the run says so", 30)  # noqa: B023
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds once the pod starts")
+    eventually(lambda: "RunSucceeded" in lab.reasons(), "its last event", 30)
+    assert lab.reasons().count("CreateContainerConfigError") == 1
 
 
 def test_a_webhook_that_is_down_is_waited_for(lab: Lab, working: Daemon) -> None:
@@ -294,6 +349,7 @@ def test_a_child_name_that_somebody_else_took_is_told(lab: Lab, working: Daemon)
     lab.api.create(foreign)
     lab.start(rounds=1)
     eventually(lambda: lab.condition("Progressing").get("reason") == "ChildOfAnotherRun", "the run says so", 30)
+    eventually(lambda: "ChildOfAnotherRun" in lab.reasons(), "an event tells it", 30)
     lab.api.delete(address(foreign))
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
 

@@ -22,11 +22,13 @@ async def publish(api: Api, raw: KubeObject, events: Iterable[Event]) -> None:
     for index, event in enumerate(events):
         level = logging.INFO if event.type == "Normal" else logging.WARNING
         log.log(level, "%s", event.message, extra={"reason": event.reason, **where(raw)})
-        digest = hashlib.sha256(f"{meta['uid']}{meta['resourceVersion']}{index}".encode()).hexdigest()
+        told = f"{where(raw)}{event.reason}" if event.once else f"{meta['resourceVersion']}{index}"
+        digest = hashlib.sha256(f"{meta['uid']}{told}".encode()).hexdigest()
         try:
             await api.create(_manifest(raw, event, digest))
         except ApiError as error:
-            log.warning("%s", error, extra=where(raw))
+            if not (event.once and error.reason == "AlreadyExists"):
+                log.warning("%s", error, extra=where(raw))
 
 
 def where(raw: KubeObject) -> dict[str, object]:

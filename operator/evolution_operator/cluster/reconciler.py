@@ -144,6 +144,9 @@ class Reconciler:
         observed = await self._observe(run)
         with PLAN_SECONDS.time():
             todo = plan(run, observed, now, self._settings)
+        if todo.unexplained:
+            observed = replace(observed, events=await self._warnings(run))
+            todo = plan(run, observed, now, self._settings)
         made = [await self._create(manifest, run) for manifest in todo.apply]
         again_s = self._wanted_after(run, todo, observed, made, now)
         # Hundreds may wait here in a storm: with no more than what is still to be written.
@@ -176,7 +179,8 @@ class Reconciler:
         pods = [pod for pod in observed.pods if gone.isdisjoint(o["uid"] for o in pod["metadata"].get("ownerReferences", ()))]
         metadata = run.metadata.model_copy(update={"finalizers": done.finalizers})
         later = run.model_copy(update={"status": done.status, "metadata": metadata})
-        more = plan(later, Observed(tuple(children), tuple(pods)), now, self._settings)
+        left = replace(observed, children=tuple(children), pods=tuple(pods))
+        more = plan(later, left, now, self._settings)
         return 0.0 if _changes(more, later) else more.requeue_after_s
 
     async def _observe(self, run: EvolutionRun) -> Observed:
@@ -191,6 +195,17 @@ class Reconciler:
         if any(int(child["metadata"]["resourceVersion"]) > version for child in children):
             pods = await self._api.list("v1", "Pod", namespace, selector)
         return Observed(children, tuple(pods))
+
+    async def _warnings(self, run: EvolutionRun) -> tuple[KubeObject, ...]:
+        """What controllers say of what they could not make, where the operator may read it."""
+        about = "type=Warning,involvedObject.kind!=Pod"
+        try:
+            return tuple(await self._api.list_known("v1", "Event", run.metadata.namespace, fieldSelector=about))
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            log.warning("%s", error, extra={"namespace": run.metadata.namespace, "run": run.metadata.name})
+            return ()
 
     async def _create(self, manifest: KubeObject, run: EvolutionRun) -> KubeObject:
         """The child, made now; or by an earlier look or another replica, where one of that name is this run's own."""

@@ -15,6 +15,4 @@ def manifest(work: Work) -> KubeObject:
     job = single(work, container(work, "cleanup", LIGHT, image=work.settings.jobs_image))
     del job["metadata"]["ownerReferences"]
     job["spec"]["ttlSecondsAfterFinished"] = TIME_TO_LIVE_S
-    job["spec"]["suspend"] = False
-    job["metadata"]["labels"].pop("kueue.x-k8s.io/queue-name", None)
     return job

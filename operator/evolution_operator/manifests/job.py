@@ -18,7 +18,7 @@ def _job(work: Work, main: KubeObject, spec: KubeObject) -> KubeObject:
         "metadata": metadata(work, "work"),
         "spec": {
             **spec,
-            "suspend": work.run.spec.scheduling.queue_name is not None,
+            "suspend": work.queue is not None,
             "podFailurePolicy": IGNORE_DISRUPTIONS,
             "podReplacementPolicy": "Failed",
             "template": template,

@@ -55,6 +55,12 @@ class Work:
     def name(self, suffix: str = "") -> str:
         return child_name(self.run.metadata.name, self.round, self.stage, self.attempt, suffix)
 
+    @property
+    def queue(self) -> str | None:
+        """Where its child waits to be admitted. Beside a model server nothing waits: the server's accelerators would wait too."""
+        waits = self.server_url is None and self.stage != "cleanup"
+        return self.run.spec.scheduling.queue_name if waits else None
+
     def labels(self, role: str) -> dict[str, str]:
         """Labels of a child and of its pods; a run's name longer than a label value is cut."""
         return {
@@ -77,8 +83,8 @@ def metadata(work: Work, role: str, suffix: str = "") -> KubeObject:
     """Metadata of a child that its run owns."""
     run = work.run.metadata
     labels = work.labels(role)
-    if work.run.spec.scheduling.queue_name:
-        labels[LABEL_QUEUE] = work.run.spec.scheduling.queue_name
+    if work.queue:
+        labels[LABEL_QUEUE] = work.queue
     owner = {
         "apiVersion": API_VERSION,
         "kind": KIND,

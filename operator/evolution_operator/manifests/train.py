@@ -34,7 +34,7 @@ def manifest(work: Work) -> KubeObject:
             "runPolicy": {
                 "backoffLimit": 0,
                 "cleanPodPolicy": "Running",
-                "suspend": work.run.spec.scheduling.queue_name is not None,
+                "suspend": work.queue is not None,
             },
             "pytorchReplicaSpecs": {
                 role: {"replicas": count, "restartPolicy": "Never", "template": template}

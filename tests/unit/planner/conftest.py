@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -57,6 +58,8 @@ class World:
         self.children: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, dict[str, Any]] = {}
         self.events: list[Event] = []
+        self.warnings: list[dict[str, Any]] = []
+        """What controllers told of children."""
         self.gone = False
         self.made: list[str] = []
         self._uids = iter(range(10**6))
@@ -69,7 +72,11 @@ class World:
         return EvolutionRun.model_validate({"metadata": self.meta, "spec": self.spec, "status": self.status})
 
     def look(self) -> Plan:
-        return plan(self.run, Observed(tuple(self.children.values()), tuple(self.pods.values())), self.now, self.settings)
+        observed = Observed(tuple(self.children.values()), tuple(self.pods.values()))
+        plan_ = plan(self.run, observed, self.now, self.settings)
+        if plan_.unexplained:
+            plan_ = plan(self.run, replace(observed, events=tuple(self.warnings)), self.now, self.settings)
+        return plan_
 
     def step(self, *, lose_status: bool = False, lose_deletes: bool = False) -> Plan:
         """Plan once and carry it out, in the order that `Plan` asks for."""
@@ -175,6 +182,22 @@ class World:
             "conditions": [condition("PredictorReady", self.now), condition("Ready", self.now)],
             "address": {"url": f"http://{name}-predictor.lab.svc.cluster.local"},
         }
+
+    def refuse_pods(self, name: str, words: str) -> None:
+        """The child's controller cannot make its pods, and says so in an event."""
+        involved = {"kind": self.children[name]["kind"], "uid": self.children[name]["metadata"]["uid"]}
+        meta = {"resourceVersion": str(next(self._uids))}
+        self.warnings.append({"metadata": meta, "involvedObject": involved, "message": f"Error creating: {words}"})
+
+    def hold_up(self, name: str, reason: str, message: str) -> None:
+        """Its pods are there and cannot start."""
+        if not self.pods_of(name):
+            self.start(name)
+        for pod in self.pods_of(name):
+            pod["status"] = {
+                "phase": "Pending",
+                "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}}],
+            }
 
     def end_pod(self, pod: dict[str, Any], code: int, message: str | None, reason: str = "") -> None:
         end = {"exitCode": code, "reason": reason or ("Error" if code else "Completed")}

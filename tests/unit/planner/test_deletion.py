@@ -66,6 +66,7 @@ def test_a_cleanup_that_fails_is_tried_again_and_then_let_go_of_with_a_warning(w
 
 def test_a_cleanup_that_never_starts_is_let_go_of_in_the_end(world_of):
     world = asked_to_clean(world_of)
+    world.start("x-r0-cleanup")
     assert world.look().requeue_after_s == 3600
     world.wait(3600)
     world.step()

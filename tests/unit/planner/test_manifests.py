@@ -184,7 +184,7 @@ def test_pods_are_placed_as_the_run_says(manifest_of, child):
         assert not {"priorityClassName", "serviceAccountName", "nodeSelector", "tolerations"} & set(pod)
 
 
-@pytest.mark.parametrize("child", ["prepare", "generate", "probe", "train", "evaluate"])
+@pytest.mark.parametrize("child", ["prepare", "generate", "train", "evaluate"])
 def test_a_queued_child_is_made_suspended(manifest_of, child):
     manifest = manifest_of(child, scheduling={"queueName": "gpus"})
     assert manifest["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
@@ -192,8 +192,14 @@ def test_a_queued_child_is_made_suspended(manifest_of, child):
     assert policy["suspend"] is True
 
 
-def test_cleaning_up_waits_in_no_queue(manifest_of):
-    manifest = manifest_of("cleanup", scheduling={"queueName": "gpus"})
+def test_a_server_is_queued_by_its_pods(manifest_of):
+    manifest = manifest_of("server", scheduling={"queueName": "gpus"})
+    assert manifest["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+
+
+@pytest.mark.parametrize("child", ["probe", "cleanup"])
+def test_what_runs_beside_a_server_and_what_cleans_up_wait_in_no_queue(manifest_of, child):
+    manifest = manifest_of(child, scheduling={"queueName": "gpus"})
     assert manifest["spec"]["suspend"] is False
     assert "kueue.x-k8s.io/queue-name" not in manifest["metadata"]["labels"]
 

@@ -50,6 +50,7 @@ def test_time_spent_suspended_does_not_count_against_a_deadline(world_of):
     world.edit(suspend=False)
     world.settle()
     assert world.status["attempt"] == 1
+    world.start("x-r0-prepare")
     assert world.look().requeue_after_s == 100
 
 

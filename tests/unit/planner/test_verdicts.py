@@ -1,6 +1,7 @@
 """What children say, in the words of the real controllers."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def false(*types: str) -> list[dict[str, str]]:
 
 
 def job(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    return {"kind": "Job", "metadata": {"name": "j", "labels": {}}, "spec": spec, "status": status or {}}
+    return {"kind": "Job", "metadata": {"name": "j", "uid": "u", "labels": {}}, "spec": spec, "status": status or {}}
 
 
 def indexed(status: dict[str, Any], completions: int) -> dict[str, Any]:
@@ -30,11 +31,16 @@ def indexed(status: dict[str, Any], completions: int) -> dict[str, Any]:
 
 def training(conditions: list[dict[str, str]], workers: int = 0, **policy: Any) -> dict[str, Any]:
     spec = {"runPolicy": policy, "pytorchReplicaSpecs": {"Master": {"replicas": 1}, "Worker": {"replicas": workers}}}
-    return {"kind": "PyTorchJob", "metadata": {"name": "t"}, "spec": spec, "status": {"conditions": conditions}}
+    return {"kind": "PyTorchJob", "metadata": {"name": "t", "uid": "u"}, "spec": spec, "status": {"conditions": conditions}}
 
 
 def service(conditions: list[dict[str, str]], **status: Any) -> dict[str, Any]:
-    return {"kind": "InferenceService", "metadata": {"name": "s"}, "spec": {}, "status": {"conditions": conditions, **status}}
+    return {
+        "kind": "InferenceService",
+        "metadata": {"name": "s", "uid": "u"},
+        "spec": {"predictor": {"minReplicas": 1}},
+        "status": {"conditions": conditions, **status},
+    }
 
 
 def pod(phase: str, code: int | None = None, message: str | None = None, *, index: int = 0, **container: Any) -> dict[str, Any]:
@@ -44,6 +50,12 @@ def pod(phase: str, code: int | None = None, message: str | None = None, *, inde
         "metadata": {"name": f"p{index}", "labels": labels},
         "status": {"phase": phase, "containerStatuses": [{"state": state, **container}]},
     }
+
+
+def ended(index: int, at: str = AT) -> dict[str, Any]:
+    found = pod("Succeeded", 0, WORDS, index=index)
+    found["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = at
+    return found
 
 
 DONE = pod("Succeeded", 0, WORDS)
@@ -222,11 +234,103 @@ def test_why_it_does_not_start(status, reason, message):
     assert (found.state, found.reason, found.message) == ("Pending", reason, message)
 
 
-def test_a_worker_that_is_refused_leaves_no_trace_but_its_absence():
-    found = verdict(training(true("Running"), workers=2), [pod("Running")])
+MISSING = {
+    "a Job's only pod": (job({"startTime": AT}), [], "0 of 1 pods of Job j are there; `kubectl describe job j` says why, often"),
+    "one of a gang": (
+        training(true("Running"), workers=2),
+        [pod("Running"), pod("Running")],
+        "2 of 3 pods of PyTorchJob t are there; `kubectl describe pytorchjob t` says why, often",
+    ),
+    "a server": (
+        service(false("Ready")),
+        [],
+        "0 of 1 pods of InferenceService s are there; `kubectl describe inferenceservice s` says why, often",
+    ),
+    "the next shard's": (indexed({"startTime": "2026-01-01T11:00:00Z"}, 3), [ended(0)], "1 of 3 pods of Job j are there; "),
+}
+
+
+@pytest.mark.parametrize(("child", "pods", "message"), MISSING.values(), ids=MISSING)
+def test_pods_that_are_not_made_are_told_when_they_are_long_due(child, pods, message):
+    child["metadata"]["creationTimestamp"] = AT
+    found = verdict(child, pods)
     assert (found.state, found.reason) == ("Pending", "PodsMissing")
-    assert found.message == "1 of 3 pods are there; `kubectl describe pytorchjob t` says why the others are not"
-    assert verdict(training(true("Created"), workers=2), [pod("Pending")]).message == ""
+    assert found.message.startswith(message)
+    assert not found.in_trouble(datetime(2026, 1, 1, 12, 0, 19, tzinfo=UTC))
+    assert found.in_trouble(datetime(2026, 1, 1, 12, 0, 20, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("child", "pods"),
+    [
+        (indexed({}, 3), [ended(0), pod("Running", index=1)]),
+        (indexed({}, 1), [ended(0)]),
+        (training(true("Created"), workers=1), [pod("Pending"), pod("Pending")]),
+    ],
+    ids=["as many as run at once", "all have ended", "all are there"],
+)
+def test_pods_that_are_not_due_are_not_missing(child, pods):
+    assert verdict(child, pods).reason == ""
+
+
+def warning(version: int, message: str, **involved: str) -> dict[str, Any]:
+    return {"metadata": {"resourceVersion": str(version)}, "involvedObject": involved, "message": message}
+
+
+def test_the_newest_word_of_those_who_make_its_pods_says_why_they_are_missing():
+    events = [
+        warning(9, "exceeded quota", kind="Job", uid="u"),
+        warning(10, "no such service account", kind="Job", uid="u"),
+        warning(11, "something else", kind="Job", uid="other"),
+        warning(12, "not ours", kind="ReplicaSet", uid="other", name="j-predictor-5f"),
+    ]
+    assert verdict(job(), [], events).message == "0 of 1 pods of Job j are there: no such service account"
+
+
+def test_a_servers_pods_are_made_by_a_replica_set():
+    events = [
+        warning(1, "exceeded quota", kind="ReplicaSet", uid="r", name="s-predictor-5f"),
+        warning(2, "not ours", kind="ReplicaSet", uid="q", name="s-2-predictor-5f"),
+    ]
+    assert verdict(service([]), [], events).message == "0 of 1 pods of InferenceService s are there: exceeded quota"
+
+
+def gated(index: int = 0) -> dict[str, Any]:
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "not admitted"}]
+    return {**pod("Pending", index=index), "status": {"phase": "Pending", "conditions": conditions}}
+
+
+def test_a_server_is_queued_while_none_of_its_pods_is_admitted():
+    child = service(false("Ready"))
+    child["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "gpus"}
+    found = verdict(child, [gated(0), gated(1)])
+    assert (found.state, found.message) == ("Queued", "InferenceService s waits in queue gpus")
+    assert verdict(child, [gated(0), pod("Pending", index=1)]).state == "Pending"
+
+
+IDLE = {
+    "no pod yet": (job(), [], AT),
+    "it waits": (job({"startTime": "2026-01-01T12:01:00Z"}), [pod("Pending")], "2026-01-01T12:01:00Z"),
+    "it runs": (indexed({}, 2), [ended(0), pod("Running", index=1)], None),
+    "the next one waits": (
+        indexed({}, 2),
+        [ended(0, "2026-01-01T12:02:00Z"), pod("Pending", index=1)],
+        "2026-01-01T12:02:00Z",
+    ),
+    "all have ended": (job({}), [ended(0)], None),
+    "it is queued": (job({}, suspend=True), [], AT),
+    "it is queued again": (
+        job({"conditions": true("Suspended", lastTransitionTime="2026-01-01T12:03:00Z")}, suspend=True),
+        [],
+        "2026-01-01T12:03:00Z",
+    ),
+}
+
+
+@pytest.mark.parametrize(("child", "pods", "since"), IDLE.values(), ids=IDLE)
+def test_since_when_nothing_of_it_runs(child, pods, since):
+    child["metadata"]["creationTimestamp"] = AT
+    assert verdict(child, pods).idle_since == (datetime.fromisoformat(since) if since else None)
 
 
 HOSTILE = {
