@@ -19,6 +19,7 @@ from tests.tools.daemon import LOOPBACK, Daemon, eventually, free_ports
 
 from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
 from evolution_api.results import StageSummary
+from evolution_operator.manifests.pod import LABEL_QUEUE
 
 CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
 ENDS = ("Complete", "Succeeded", "Failed")
@@ -148,7 +149,8 @@ class Lab:
     # ---- what a node, the training operator and KServe do
 
     def finish(self, child: Object) -> None:
-        """A child under way comes to its good end; a service gets ready."""
+        """A child under way comes to its good end, once it is out of its queue; a service gets ready."""
+        self._admit(child)
         if child["kind"] == "InferenceService":
             self._tell(child, ready_status(child))
         elif child["kind"] == "PyTorchJob":
@@ -173,17 +175,6 @@ class Lab:
             waiting = {"waiting": {"reason": reason, "message": message}}
             self._tell(pod, {"phase": "Pending", "containerStatuses": [_container(pod, waiting)]})
 
-    def admit(self) -> None:
-        """What Kueue does to children that wait in a queue when there is room."""
-        for child in self.children():
-            if child["spec"].get("suspend"):
-                self.api.patch(address(child), {"spec": {"suspend": False}})
-            if child["spec"].get("runPolicy", {}).get("suspend"):
-                self.api.patch(address(child), {"spec": {"runPolicy": {"suspend": False}}})
-        for pod in self.pods():
-            if pod["spec"].get("schedulingGates"):
-                self.api.patch(address(pod), {"spec": {"schedulingGates": None}})
-
     def hold_back(self, service: Object) -> None:
         """A server's pod as KServe makes it, which Kueue has not admitted."""
         predictor = service["spec"]["predictor"]
@@ -202,11 +193,11 @@ class Lab:
 
         eventually(step, what, limit_s)
 
-    def turn_to(self, round_: int, stage: str, name: str = "x") -> Object:
-        """Finish children until the work of that stage is there; it is left alone."""
+    def turn_to(self, round_: int, stage: str, role: str = "work") -> Object:
+        """Finish children until that one is there; it is left alone."""
 
         def is_it(child: Object) -> bool:
-            return is_of(child, round_, stage, "work")
+            return is_of(child, round_, stage, role)
 
         found: list[Object] = []
 
@@ -266,6 +257,20 @@ class Lab:
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             return
         self._tell(pod, end_status(pod, words, exit_code))
+
+    # ---- parts
+
+    def _admit(self, child: Object) -> None:
+        """What Kueue does to a child in a queue when there is room."""
+        if LABEL_QUEUE not in child["metadata"].get("labels", {}):
+            return
+        if child["spec"].get("suspend"):
+            self.api.patch(address(child), {"spec": {"suspend": False}})
+        if child["spec"].get("runPolicy", {}).get("suspend"):
+            self.api.patch(address(child), {"spec": {"runPolicy": {"suspend": False}}})
+        for pod in self.pods_of(child):
+            if pod["spec"].get("schedulingGates"):
+                self.api.patch(address(pod), {"spec": {"schedulingGates": None}})
 
 
 def limit(lab: Lab, what: str) -> Object:

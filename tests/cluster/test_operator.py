@@ -20,6 +20,7 @@ from tests.tools.daemon import Daemon, eventually
 
 from evolution_api.layout import ANNOTATION_RESUME, FINALIZER
 from evolution_api.results import StageSummary
+from evolution_operator.manifests.pod import LABEL_QUEUE
 
 pytestmark = pytest.mark.skipif(
     "EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="children are completed by hand: needs no nodes"
@@ -241,20 +242,10 @@ def test_children_in_a_queue_wait_and_the_run_goes_on_as_they_are_admitted(lab: 
 
     eventually(lambda: says("Job x-r0-prepare waits in queue gpus"), "the first child is queued", 30)
 
-    def admitted_until(holds: Callable[[], bool], what: str) -> None:
-        def step() -> bool:
-            lab.admit()
-            return holds()
-
-        lab.turn(step, what)
-
-    admitted_until(lambda: lab.child("x-r1-probe-server") is not None, "a server")
-    server = lab.child("x-r1-probe-server")
-    assert server is not None
-    lab.hold_back(server)
+    lab.hold_back(lab.turn_to(1, "probe", role="server"))
     eventually(lambda: says("InferenceService x-r1-probe-server waits in queue gpus"), "the server is queued", 30)
-    admitted_until(lambda: lab.status().get("phase") == "Succeeded", "the run succeeds")
-    queues = {child["metadata"]["name"]: child["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") for child in lab.children()}
+    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
+    queues = {child["metadata"]["name"]: child["metadata"]["labels"].get(LABEL_QUEUE) for child in lab.children()}
     # Beside a model server nothing waits.
     assert queues == {"x-r1-generate": "gpus", "x-r1-probe": None, "x-r1-train": "gpus", "x-r1-evaluate": "gpus"}
 

@@ -79,30 +79,37 @@ def test_a_trouble_that_comes_and_goes_is_told_once_an_attempt(world):
     assert troubles[0].message == f"prepare of round 0/2: pod {world.pods_of('x-r0-prepare')[0]['metadata']['name']}: not found"
 
 
-def gone(world) -> set[str]:
-    return {"x-r1-probe", "x-r1-probe-server"} - set(world.children)
+SERVED = {"generation": {"shards": 2, "proposer": {"serving": {}}}, "probe": {"timeoutSeconds": 50}, "retry": {"limit": 0}}
 
 
-@pytest.mark.parametrize("trouble", ["its image", "its pods are refused", "it is held back in a queue"])
-def test_a_server_beside_which_nothing_can_run_is_given_back(world_of, trouble):
-    world = world_of(probe={"timeoutSeconds": 50}, retry={"limit": 0})
-    world.pass_all("x-r1-probe")
+@pytest.mark.parametrize(
+    ("work", "trouble"),
+    [
+        ("x-r1-probe", "its image"),
+        ("x-r1-generate", "its image"),
+        ("x-r1-probe", "its pods are refused"),
+        ("x-r1-probe", "somebody suspends it"),
+    ],
+)
+def test_a_server_beside_which_nothing_can_run_is_given_back(world_of, work, trouble):
+    world = world_of(**SERVED)
+    world.pass_all(work)
     if trouble == "its image":
-        world.hold_up("x-r1-probe", "ErrImagePull", "not found")
+        world.hold_up(work, "ErrImagePull", "not found")
     elif trouble == "its pods are refused":
-        world.refuse_pods("x-r1-probe", "not found")
+        world.refuse_pods(work, "not found")
     else:
-        world.children["x-r1-probe"]["spec"]["suspend"] = True
+        world.children[work]["spec"]["suspend"] = True
     world.wait(49)
     world.settle()
-    assert not gone(world)
+    assert {work, f"{work}-server"} <= set(world.children)
     assert world.look().requeue_after_s == 1
     world.wait(1)
     world.settle()
-    assert gone(world) == {"x-r1-probe", "x-r1-probe-server"}
+    assert not {work, f"{work}-server"} & set(world.children)
     message = world.condition("Failed")["message"]
     assert "nothing ran beside its model server for probe.timeoutSeconds 50: " in message
-    assert ("it is suspended" if trouble == "it is held back in a queue" else "not found") in message
+    assert ("it is suspended" if trouble == "somebody suspends it" else "not found") in message
 
 
 def test_a_server_whose_work_runs_on_is_kept(world_of):
@@ -111,7 +118,7 @@ def test_a_server_whose_work_runs_on_is_kept(world_of):
     world.start("x-r1-probe")
     world.wait(10_000)
     world.settle()
-    assert not gone(world)
+    assert {"x-r1-probe", "x-r1-probe-server"} <= set(world.children)
 
 
 def test_a_server_whose_work_is_refused_is_given_back(world_of):
