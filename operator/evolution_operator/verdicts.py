@@ -127,7 +127,8 @@ def _job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
     if job["spec"].get("suspend") or suspended is not None:
         since = _time((suspended or {}).get("lastTransitionTime")) or _created(job)
         return Verdict("Queued", "Queued", _queue_message(job), wanted=wanted, idle_since=since)
-    return _under_way(job, pods, started, wanted=wanted, at_once=1)
+    known = status.get("active", 0) + status.get("terminating", 0)
+    return _under_way(job, pods, started, wanted=wanted, at_once=1, known=known)
 
 
 def _pytorch_job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
@@ -148,7 +149,8 @@ def _pytorch_job(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
         return Verdict("Queued", "Queued", _queue_message(job))
     # The others wait for one that is refused.
     gang = sum(replica.get("replicas", 1) for replica in job["spec"]["pytorchReplicaSpecs"].values())
-    return _under_way(job, pods, started, wanted=gang, at_once=gang)
+    known = sum(replica.get("active", 0) for replica in (status.get("replicaStatuses") or {}).values())
+    return _under_way(job, pods, started, wanted=gang, at_once=gang, known=known)
 
 
 def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
@@ -171,7 +173,7 @@ def _inference_service(service: KubeObject, pods: tuple[KubeObject, ...]) -> Ver
             return Verdict("Failed", "ServerFailed", _last_words(pod, end))
     if pods and all(_is_gated(pod) for pod in pods):
         return Verdict("Queued", "Queued", _queue_message(service))
-    return replace(_under_way(service, pods, None, wanted=replicas, at_once=replicas), state="Pending")
+    return replace(_under_way(service, pods, None, wanted=replicas, at_once=replicas, known=0), state="Pending")
 
 
 _JUDGES = {"Job": _job, "PyTorchJob": _pytorch_job, "InferenceService": _inference_service}
@@ -193,9 +195,10 @@ def _finished(success: Verdict, unheard: int, pods: tuple[KubeObject, ...]) -> V
 
 
 def _under_way(
-    child: KubeObject, pods: tuple[KubeObject, ...], started: datetime | None, *, wanted: int, at_once: int
+    child: KubeObject, pods: tuple[KubeObject, ...], started: datetime | None, *, wanted: int, at_once: int, known: int
 ) -> Verdict:
-    """Of a child that has not ended: it makes `wanted` pods, and at least `at_once` of them together."""
+    """Of a child that has not ended: it makes `wanted` pods, and at least `at_once` of them together; its controller last saw
+    `known` that had not ended."""
     phases = [pod.get("status", {}).get("phase") for pod in pods]
     ended = [_time((_terminated(pod) or {}).get("finishedAt")) for pod in pods if not pod_is_active(pod)]
     quiet = max(filter(None, (_created(child), started, *ended)), default=None)
@@ -208,8 +211,8 @@ def _under_way(
     trouble = _trouble(pods)
     if trouble is not None:
         return replace(found, state="Pending", reason=trouble[0], message=trouble[1])
-    if len(pods) < wanted and len(pods) - len(ended) < at_once:
-        # A pod that is refused leaves no trace in the child's status.
+    # A controller that still counts a pod that was just taken away has yet to make another one.
+    if len(pods) < wanted and max(len(pods) - len(ended), known) < at_once:
         message = f"{len(pods)} of {wanted} pods of {child['kind']} {child['metadata']['name']} are there"
         told_from = quiet + timedelta(seconds=MISSING_AFTER_S) if quiet is not None else None
         return replace(found, state="Pending", reason=PODS_MISSING, message=message, told_from=told_from)

@@ -260,14 +260,21 @@ def test_pods_that_are_not_made_are_told_when_they_are_long_due(child, pods, mes
     assert found.in_trouble(datetime(2026, 1, 1, 12, 0, 20, tzinfo=UTC))
 
 
+EVICTED = training(true("Running"), workers=1)
+EVICTED["status"]["replicaStatuses"] = {"Master": {"active": 1}, "Worker": {"active": 1}}
+
+
 @pytest.mark.parametrize(
     ("child", "pods"),
     [
         (indexed({}, 3), [ended(0), pod("Running", index=1)]),
         (indexed({}, 1), [ended(0)]),
         (training(true("Created"), workers=1), [pod("Pending"), pod("Pending")]),
+        (job({"active": 1}), []),
+        (job({"terminating": 1}), []),
+        (EVICTED, [pod("Running")]),
     ],
-    ids=["as many as run at once", "all have ended", "all are there"],
+    ids=["as many as run at once", "all have ended", "all are there", "deleted just now", "gone just now", "evicted just now"],
 )
 def test_pods_that_are_not_due_are_not_missing(child, pods):
     assert verdict(child, pods).reason == ""
