@@ -2,6 +2,7 @@
 leaves nothing running."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.harness.api import Api, Object
-from tests.cluster.harness.control_plane import ControlPlane
+from tests.cluster.harness.control_plane import PROGRAMS, ControlPlane
 from tests.conftest import ROOT
 from tests.tools import binaries
 from tests.tools.daemon import accepts, eventually
@@ -95,3 +96,25 @@ def test_nothing_outlives_a_start_that_is_cut_short(
         starter.send_signal(end)
     assert starter.returncode != 0
     eventually(lambda: processes_of(tmp_path) == [], "every part is gone")
+
+
+def test_a_person_has_one_from_up_to_down(tmp_path: Path, binary: Callable[[str], Path]) -> None:
+    """As `make cluster-up` and `make cluster-down` call it, in a folder of the test's own."""
+    for program in (*PROGRAMS, "kubectl"):
+        binary(program)
+
+    def typed(command: str) -> str:
+        harness = [sys.executable, "-m", "tests.cluster.harness", command]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(harness, cwd=tmp_path, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    try:
+        told = typed("up")
+        assert typed("up") == told, "where one is up, it only prints"
+        told_to_type = "".join(line for line in told.splitlines(keepends=True) if line.startswith("  "))
+        shell = subprocess.run(["sh", "-e", "-c", told_to_type], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+        assert re.match(r"NAME +PHASE .*\nsmoke ", shell.stdout.partition("created\n")[2]), shell.stdout
+    finally:
+        typed("down")
+    assert processes_of(tmp_path) == []
+    assert list((tmp_path / ".cache").iterdir()) == []

@@ -1,4 +1,6 @@
-"""The test cluster for people, kept in .cache/cluster: `python -m tests.cluster.harness up [--node]` or `down`; called by make.
+"""The test cluster for people: `python -m tests.cluster.harness up [--node]` or `down`; called by make.
+
+It is kept in .cache/cluster of the folder where this is called, which make does at the root of the repository.
 
 A keeper process starts the control plane, or, which needs root, one with a node on which the training operator and KServe run. It
 stops it on SIGTERM, or when a part of it ends, and for as long as it lives it holds a lock on a file with its process id, so that
@@ -22,8 +24,7 @@ from tests.cluster.harness.upstream import install_kserve, install_training_oper
 from tests.tools.binaries import binary
 from tests.tools.daemon import Daemon, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
-FOLDER = ROOT / ".cache" / "cluster"
+FOLDER = Path(".cache", "cluster").absolute()
 LOCK, READY, CLUSTER, KUBECTL_CACHE = (FOLDER / name for name in ("lock", "ready", "cluster", "kubectl"))
 PLANE = CLUSTER / "plane"
 NODE_FLAG = "--node"
@@ -41,7 +42,6 @@ def up(with_node: bool) -> None:
     if not kept():
         FOLDER.mkdir(parents=True, exist_ok=True)
         READY.unlink(missing_ok=True)
-        os.chdir(ROOT)
         command = [sys.executable, "-m", "tests.cluster.harness", "keep", *([NODE_FLAG] if with_node else [])]
         Daemon(command, "", FOLDER / "keeper.log", READY.exists, START_LIMIT_S).start()
     kubeconfig = PLANE / "admin.kubeconfig"
