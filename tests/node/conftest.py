@@ -1,10 +1,12 @@
 """A control plane with a real node for the tests in this folder; `make test-cluster` runs them, as root."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from tests.cluster.harness.api import Api, Refused, own_namespace, restrict
+from tests.cluster.harness.images import image, reference
 from tests.cluster.harness.node import Node, running_node
 from tests.cluster.harness.upstream import install_kserve, install_training_operator
 from tests.tools.daemon import eventually
@@ -34,6 +36,18 @@ def node(tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]
 @pytest.fixture(scope="session")
 def api(node: Node) -> Api:
     return node.api
+
+
+@pytest.fixture(scope="session")
+def loaded(node: Node) -> Callable[..., str]:
+    """Brings an image onto the node, once, and returns what the node calls it."""
+
+    @cache
+    def load(name: str, target: str = "") -> str:
+        node.load(image(name, target))
+        return reference(name)
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """The images that are shipped, built here on a Debian that debootstrap made: what is in them, and that they run restricted."""
 
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 from tests.cluster.harness.api import Api, Object
-from tests.cluster.harness.images import ENVIRONMENT, base, environment, image, layers, reference, settings
-from tests.cluster.harness.node import Node
+from tests.cluster.harness.images import ENVIRONMENT, base, environment, image, layers, settings
 from tests.node.pods import RESTRICTED, await_phase, claim_folder, end_of, pod
 
 from evolution_operator.manifests.pod import HOME
@@ -37,18 +35,6 @@ import evolution_jobs.evaluate.__main__, evolution_jobs.serve.server, evolution_
 import evolution_jobs
 print(torch.ones(2).sum().item(), evolution_jobs.__file__)
 """
-
-
-@pytest.fixture(scope="module")
-def loaded(node: Node) -> Callable[..., str]:
-    """Brings an image onto the node, once, and returns what the node calls it."""
-
-    @cache
-    def load(name: str, target: str = "") -> str:
-        node.load(image(name, target))
-        return reference(name)
-
-    return load
 
 
 def said(api: Api, namespace: str, image: str, *command: str, mounts: Object | None = None) -> str:

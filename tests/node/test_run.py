@@ -12,14 +12,18 @@ import pytest
 import yaml
 from tests.cluster.chart import RELEASE, Helm
 from tests.cluster.harness.api import Api, Object
-from tests.cluster.harness.images import environment, image
+from tests.cluster.harness.images import environment
 from tests.cluster.harness.namespaces import HOST_ADDRESS
 from tests.cluster.harness.node import Node
+from tests.cluster.lab import is_finished
 from tests.conftest import ROOT
 from tests.documents import laid_over
-from tests.node.site import MODEL, OPERATORS, SPEC, Site, install
+from tests.node.site import DOCUMENT, MODEL, OPERATORS, ROOMS, RUN_LIMIT_S, SCENES, SPEC, Place, Site, install
 from tests.tools.daemon import Daemon, eventually
-from tests.tools.s3 import CREDENTIALS, s3_client, s3_serving, upload
+from tests.tools.s3 import BUCKET, CREDENTIALS, s3_client, s3_serving, upload
+
+from evolution_api.layout import RUN_KEY, child_name, manifest_key
+from evolution_operator.deletion import WAY_OUT
 
 pytestmark = pytest.mark.timeout(900, func_only=True)
 
@@ -27,6 +31,13 @@ EVOLUTION = (sys.executable, "-c", "from evolution_operator.cli import main; mai
 LOCAL_LIMIT_S = 300
 TOLD_LIMIT_S = 60
 OUTAGE_S = 60
+WITHOUT_A_CLUSTER: Object = {
+    **{group: {"pod": None} for group in ("generation", "training", "evaluation")},
+    "probe": {"pod": None, "replicas": 1},
+    "storage": {"uri": "file://./storage", "secretName": None},
+    "scheduling": {"tolerations": None},
+}
+"""What is left out of a run on one machine, which refuses it."""
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +46,18 @@ def packages() -> Path:
 
 
 @pytest.fixture(scope="module")
-def s3(node: Node, tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]) -> Iterator[Daemon]:
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared scenes, made as a person makes them."""
+    folder = tmp_path_factory.mktemp("rooms")
+    evolution("prepare", "procedural", "--out", str(folder), *ROOMS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def s3(node: Node, rooms: Path, tmp_path_factory: pytest.TempPathFactory, binary: Callable[[str], Path]) -> Iterator[Daemon]:
     with s3_serving(tmp_path_factory.mktemp("s3"), binary, HOST_ADDRESS) as server:
         upload(s3_client(server.url), ROOT / "examples" / "tiny-model", MODEL)
+        upload(s3_client(server.url), rooms, SCENES)
         yield server
 
 
@@ -47,10 +67,10 @@ def helm(node: Node, binary: Callable[[str], Path], tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="module")
-def operator(node: Node, training_operator: None, kserve: None, helm: Helm, packages: Path) -> None:
+def operator(training_operator: None, kserve: None, loaded: Callable[..., str], helm: Helm) -> None:
     """The chart's release, with the images that are shipped."""
-    node.load(image("operator"))
-    node.load(image("train", "runtime"))
+    for image in (("operator",), ("jobs",), ("train", "runtime")):
+        loaded(*image)
     install(helm)
 
 
@@ -60,14 +80,12 @@ def site(api: Api, restricted: str, operator: None, s3: Daemon, packages: Path) 
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
+def expected(rooms: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
     """The questions of the same run on this machine without a cluster."""
     folder = tmp_path_factory.mktemp("local")
-    document = yaml.safe_load((ROOT / "examples" / "smoke.yaml").read_text())
-    model = {"uri": f"file://{ROOT}/examples/tiny-model"}
-    document["metadata"]["name"] = "x"
-    document["spec"] = laid_over(SPEC, {"model": model})
-    (folder / "run.yaml").write_text(yaml.safe_dump(document))
+    uris = {"model": {"uri": f"file://{ROOT}/examples/tiny-model"}, "scenes": {"uri": f"file://{rooms}"}}
+    spec = laid_over(laid_over(SPEC, WITHOUT_A_CLUSTER), uris)
+    (folder / "run.yaml").write_text(yaml.safe_dump({**DOCUMENT, "metadata": {"name": "x"}, "spec": spec}))
     evolution("run", str(folder / "run.yaml"), "--workdir", str(folder / "runs"))
     return asked(evolution("questions", "x", "--workdir", str(folder / "runs"), "--json"))
 
@@ -104,7 +122,7 @@ def test_two_rounds_ask_and_label_what_they_do_on_one_machine(
     assert [record["round"] for record in status["rounds"]] == [0, 1, 2]
     assert {"Retrying", "ShardsLost"} & set(site.reasons()) == set()
     assert questions(site, monkeypatch, node.plane.kubeconfig) == expected
-    assert alive(site) == []
+    assert site.alive() == set()
     assert [child["kind"] for child in site.children() if child["kind"] == "InferenceService"] == []
 
 
@@ -124,10 +142,6 @@ def test_pods_that_are_killed_a_node_and_a_storage_that_go_away_change_no_questi
     s3.start()
     site.await_success()
     assert questions(site, monkeypatch, node.plane.kubeconfig) == expected
-
-
-def alive(site: Site) -> list[str]:
-    return [pod["metadata"]["name"] for pod in site.pods() if pod["status"]["phase"] not in ("Succeeded", "Failed")]
 
 
 def progress(site: Site) -> str:
@@ -150,34 +164,92 @@ def test_an_absent_bucket_is_told_before_anything_else_starts(site: Site) -> Non
     assert {child["metadata"]["labels"]["evolution.spatial.io/stage"] for child in site.children()} == {"prepare"}
 
 
-UNABLE: dict[str, tuple[Object, str]] = {
-    "a key that the Secret lacks": ({"storage": {"secretName": "half"}}, "couldn't find key AWS_SECRET_ACCESS_KEY in Secret"),
-    "an image that cannot be pulled": (
-        {"generation": {"pod": {"image": "registry.invalid/no/such:image"}}},
-        "registry.invalid/no/such:image",
+ABSENT = "registry.invalid/no/such:image"
+HUGE: Object = {"requests": {"cpu": "1000"}}
+LITTLE: Object = {name: {"memory": "24Mi"} for name in ("requests", "limits")}
+UNABLE: dict[str, tuple[Object, Place, str]] = {
+    "a key that the Secret lacks": (
+        {"storage": {"secretName": "half"}},
+        (0, "prepare", "work"),
+        "couldn't find key AWS_SECRET_ACCESS_KEY in Secret",
     ),
-    "more than any node has": ({"generation": {"pod": {"resources": {"requests": {"cpu": "1000"}}}}}, "Insufficient cpu"),
-    "too little memory": ({"generation": {"pod": {"resources": {"limits": {"memory": "24Mi"}}}}}, "OOMKilled"),
-    "a deadline": ({"retry": {"stageTimeoutSeconds": 1}}, "not done within retry.stageTimeoutSeconds 1"),
+    "an image that cannot be pulled": ({"evaluation": {"pod": {"image": ABSENT}}}, (0, "evaluate", "work"), ABSENT),
+    "more than any node has": ({"training": {"pod": {"resources": HUGE}}}, (1, "train", "work"), "Insufficient cpu"),
+    "too little memory": ({"generation": {"pod": {"resources": LITTLE}}}, (0, "prepare", "work"), "OOMKilled"),
+    "a deadline": (
+        {"retry": {"stageTimeoutSeconds": 1}},
+        (0, "prepare", "work"),
+        "not done within retry.stageTimeoutSeconds 1",
+    ),
 }
+"""What is changed, the pods that cannot do their work then, and what is said of it."""
 
 
-@pytest.mark.parametrize(("changes", "sentence"), UNABLE.values(), ids=UNABLE)
-def test_what_keeps_a_pod_from_its_work_is_told(site: Site, changes: Object, sentence: str) -> None:
+@pytest.mark.parametrize(("changes", "place", "sentence"), UNABLE.values(), ids=UNABLE)
+def test_what_keeps_a_pod_from_its_work_is_told_and_holds_no_other(
+    site: Site, changes: Object, place: Place, sentence: str
+) -> None:
     site.secret("half", {"AWS_ACCESS_KEY_ID": "x"})
     site.begin(**changes)
-    eventually(lambda: sentence in progress(site), f"the run says: {sentence}", TOLD_LIMIT_S)
+    eventually(lambda: sentence in progress(site), f"the run says: {sentence}", RUN_LIMIT_S)
+    assert site.place() == place[:2]
+    assert site.alive() <= {place}
     site.delete()
     eventually(lambda: not site.exists(), "the run goes when it is told to")
     eventually(lambda: site.pods() == [], "and its pods with it")
 
 
-def test_a_run_is_suspended_in_training_and_deleted_with_all_that_it_stored(site: Site, s3: Daemon) -> None:
+def test_a_served_proposer_lives_as_long_as_its_stage(site: Site) -> None:
+    serving = {"uri": f"s3://{BUCKET}/{MODEL}", "maxTokens": 16, "secondLook": False}
+    site.begin(generation={"proposer": {"grammar": None, "serving": serving}, "questionsPerScene": 1})
+    server, work = (child_name("x", 1, "generate", 1, suffix) for suffix in ("-server", ""))
+
+    def has_passed() -> bool:
+        serves, asks = site.child(server), site.child(work)
+        assert serves is not None or asks is None or is_finished(asks), "the server went before who asks it"
+        return site.place() == (1, "probe")
+
+    eventually(has_passed, "the round is generated", RUN_LIMIT_S)
+    record = site.status()["rounds"][1]
+    assert record["proposed"] > 0
+    assert record["rejected"] == {"malformed_proposal": record["proposed"]}, (
+        "a model of two million parameters writes no programs"
+    )
+    site.running_pod(1, "probe", "server")
+    assert site.child(server) is None
+    assert site.alive() == {(1, "probe", "server")}
+    site.delete()
+    eventually(lambda: not site.exists() and site.pods() == [], "the run goes with its server", 120)
+
+
+def test_a_run_is_suspended_in_training_and_deleted_with_all_that_it_stored(site: Site) -> None:
     site.begin(storage={"onDelete": "Delete"})
     site.running_pod(1, "train")
     site.edit(suspend=True)
-    eventually(lambda: site.status()["phase"] == "Suspended" and alive(site) == [], "no pod is held", 120)
+    eventually(lambda: site.status()["phase"] == "Suspended" and site.alive() == set(), "no pod is held", 120)
     site.edit(suspend=False)
     site.running_pod(1, "train")
+    prefix = site.prefix()
+    assert {RUN_KEY, manifest_key(0, "prepare"), manifest_key(1, "generate", 0)} <= set(site.stored(prefix))
     site.delete()
     eventually(lambda: not site.exists(), "the run goes", 180)
+    assert site.stored(prefix) == []
+    assert site.stored(SCENES) != []
+
+
+def test_a_run_is_let_go_of_where_its_storage_is_gone(site: Site, s3: Daemon) -> None:
+    site.begin(storage={"onDelete": "Delete"})
+    site.running_pod(0, "evaluate")
+    prefix = site.prefix()
+    s3.stop(signal.SIGKILL)
+    try:
+        site.delete()
+        site.running_pod(0, "cleanup")
+        assert site.exists()
+        assert progress(site) == f"DeletingStorage: deleting s3://{BUCKET}/{prefix}; {WAY_OUT}"
+        site.edit(storage={"onDelete": "Retain"})
+        eventually(lambda: not site.exists(), "the run goes")
+        eventually(lambda: site.pods() == [], "and its pods with it")
+    finally:
+        s3.start()
+    assert RUN_KEY in site.stored(prefix)
