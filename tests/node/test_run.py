@@ -23,6 +23,7 @@ from tests.tools.daemon import Daemon, eventually
 from tests.tools.s3 import BUCKET, CREDENTIALS, s3_client, s3_serving, upload
 
 from evolution_api.layout import RUN_KEY, child_name, manifest_key
+from evolution_jobs.train.checkpoint import metrics_key, partial_prefix
 from evolution_operator.deletion import WAY_OUT
 
 pytestmark = pytest.mark.timeout(900, func_only=True)
@@ -130,18 +131,37 @@ def test_pods_that_are_killed_a_node_and_a_storage_that_go_away_change_no_questi
     site: Site, node: Node, s3: Daemon, expected: list[Object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.begin(retry={"limit": 6})
-    for stage, role in (("generate", "work"), ("probe", "server"), ("probe", "work"), ("train", "work"), ("evaluate", "work")):
+    for stage, role in (("generate", "work"), ("probe", "server"), ("probe", "work")):
         site.kill(site.running_pod(1, stage, role))
+    eventually(lambda: saved(site) != [], "training has stored its state", RUN_LIMIT_S)
+    site.kill(site.running_pod(1, "train"))
+    again = child_name("x", 1, "train", 2)
+    eventually(lambda: site.child(again) is not None, "training is tried again", RUN_LIMIT_S)
+    sentence = f"the round goes on after step {max(saved(site))}, where it was interrupted"
+    site.running_pod(1, "train")  # of the two, the master runs first; its pods go as soon as it has succeeded
+    master = ("logs", f"{again}-master-0")
+    eventually(lambda: sentence in site.api.kubectl(*master, namespace=site.namespace), sentence, RUN_LIMIT_S)
+    site.kill(site.running_pod(1, "evaluate"))
+    metrics = site.read(f"{site.prefix()}/{metrics_key(1)}")
+    assert [json.loads(line)["step"] for line in metrics.splitlines()] == list(range(1, SPEC["training"]["steps"] + 1))
     site.running_pod(2, "generate")
     node.kubelet.stop(signal.SIGKILL)
     time.sleep(OUTAGE_S)
     node.kubelet.start()
+    site.running_pod(2, "probe", "server")
+    site.api.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", namespace=OPERATORS)
     site.running_pod(2, "train")
     s3.stop(signal.SIGKILL)
     time.sleep(OUTAGE_S)
     s3.start()
     site.await_success()
     assert questions(site, monkeypatch, node.plane.kubeconfig) == expected
+
+
+def saved(site: Site) -> list[int]:
+    """After which steps of round 1 the state is stored, as long as the round is not done."""
+    keys = site.stored(f"{site.prefix()}/{partial_prefix(1)}")
+    return [int(key.split("/")[0].removeprefix("step-")) for key in keys if key.endswith("/manifest.json")]
 
 
 def progress(site: Site) -> str:
@@ -224,11 +244,12 @@ def test_a_served_proposer_lives_as_long_as_its_stage(site: Site) -> None:
 
 def test_a_run_is_suspended_in_training_and_deleted_with_all_that_it_stored(site: Site) -> None:
     site.begin(storage={"onDelete": "Delete"})
-    site.running_pod(1, "train")
+    eventually(lambda: saved(site) != [], "training has stored its state", RUN_LIMIT_S)
     site.edit(suspend=True)
     eventually(lambda: site.status()["phase"] == "Suspended" and site.alive() == set(), "no pod is held", 120)
+    stopped = saved(site)
     site.edit(suspend=False)
-    site.running_pod(1, "train")
+    eventually(lambda: saved(site) != stopped, "training goes on", RUN_LIMIT_S)
     prefix = site.prefix()
     assert {RUN_KEY, manifest_key(0, "prepare"), manifest_key(1, "generate", 0)} <= set(site.stored(prefix))
     site.delete()
