@@ -15,11 +15,13 @@ from evolution_operator.interface import Event, KubeObject, Plan, Settings
 from evolution_operator.manifests.catalogue import WORK
 from evolution_operator.manifests.pod import Work
 from evolution_operator.rounds import Place
-from evolution_operator.status import gives_reason, with_conditions, with_phase
+from evolution_operator.status import condition, gives_reason, with_conditions, with_phase
 
 CLEANUP = Place(0, "cleanup")
 TIME_BOX_S = 3600
 """A finalizer is held at most this long after the deletion was asked for (or retry.stageTimeoutSeconds, where that is longer)."""
+LET_GO = ("StorageDeleted", "StorageLeftBehind")
+"""Reasons of the Progressing condition that say that the cleanup is over, whose Job goes before the finalizer does."""
 WAY_OUT = "to let the run go at once and keep its objects, set spec.storage.onDelete to Retain"
 
 
@@ -41,10 +43,13 @@ def plan_deletion(run: EvolutionRun, family: Family, now: datetime, settings: Se
     events: list[Event] = []
     requeue = (box_ends - now).total_seconds()
     busy = [child for child in children if child.alive]
+    said = condition(status, "Progressing")
     reason, message = "Deleting", "the run's children are being deleted"
 
     if not held:
         pass
+    elif said is not None and said.reason in LET_GO:
+        held, reason, message = False, said.reason, said.message
     elif now >= box_ends:
         held = False
         events.append(_left_behind(prefix, "the time for it is over"))
@@ -80,6 +85,8 @@ def plan_deletion(run: EvolutionRun, family: Family, now: datetime, settings: Se
 
     if not held:
         delete += [child.ref for child in family.children if child.place == CLEANUP and not child.terminating]
+    if events and events[-1].reason in LET_GO:
+        reason, message = events[-1].reason, events[-1].message
     status = with_phase(with_conditions(status, run, now, None, reason, message), run, "Deleting")
     return Plan(
         status,

@@ -106,6 +106,23 @@ def test_a_cleanup_whose_status_was_lost_is_not_made_twice(world_of):
     assert world.made[-2:] == ["x-r0-cleanup", "x-r0-cleanup-a2"]
 
 
+@pytest.mark.parametrize("end", ["succeeds", "fails"])
+def test_a_cleanup_that_is_over_is_not_made_again_where_the_finalizer_is_still_there(world_of, end):
+    """After a crash between the deletion of its Job and the finalizer's."""
+    world = asked_to_clean(world_of, retry={"limit": 0})
+    if end == "succeeds":
+        world.succeed("x-r0-cleanup")
+    else:
+        world.fail("x-r0-cleanup")
+    world.step(lose_deletes=True)
+    world.delete("x-r0-cleanup")
+    world.sweep()
+    assert world.meta["finalizers"] == [FINALIZER]
+    world.step()
+    assert world.gone
+    assert world.made.count("x-r0-cleanup") == 1
+
+
 def test_foreign_finalizers_are_left_alone(world_of):
     world = world_of(storage={"onDelete": "Delete"})
     world.meta["finalizers"] = ["other/one"]
