@@ -74,7 +74,7 @@ async def operate(options: argparse.Namespace) -> None:
                 return
             log.info("working as %s", identity)
             chosen = Settings(options.jobs_image, options.model_image, options.deployment_mode, options.pods)
-            reconciler = Reconciler(api, wakes, chosen, options.resync_seconds)
+            reconciler = Reconciler(api, wakes, chosen, options.resync_seconds, options.namespace)
             watching = kopf.operator(
                 registry=registry(wakes, reconciler, login),
                 settings=settings(namespaced=bool(options.namespace)),

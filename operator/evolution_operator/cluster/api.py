@@ -3,7 +3,7 @@
 It retries nothing but an expired login: whoever asked knows better what to do about an ApiError. The command line asks by it too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
 import aiohttp
@@ -18,6 +18,8 @@ REQUEST_LIMIT_S = 30
 CONNECT_LIMIT_S = 5
 CONNECTIONS = 64
 """At once; each request needs one, and the rest wait their turn."""
+PAGE = 500
+"""Objects of a list that are held at once where there may be many thousands."""
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -98,6 +100,16 @@ class Api:
         """Whole objects of a namespace, or of all; refused with status 404 where the cluster does not know the kind."""
         items, _ = await self._listed(api_version, kind, namespace, query)
         return [*items]
+
+    async def pages(self, api_version: str, kind: str, namespace: str = "") -> AsyncIterator[Sequence[KubeObject]]:
+        """The same, a few hundred at a time."""
+        query = {"limit": str(PAGE)}
+        while True:
+            answer = await self._call(f"list {kind}s", "GET", path(api_version, kind, namespace), query=query)
+            yield answer["items"]
+            query["continue"] = answer["metadata"].get("continue", "")
+            if not query["continue"]:
+                return
 
     async def list(self, api_version: str, kind: str, namespace: str, selector: str) -> list[KubeObject]:
         """Whole objects of that label; none where the cluster does not know the kind."""

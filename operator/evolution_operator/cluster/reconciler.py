@@ -2,7 +2,8 @@
 
 Nothing that decides is remembered between two looks but how often in a row the same request for a run was refused. A look is
 followed by another one where its plan would do more about what it left behind; else a run is looked at when it is woken, when
-its plan asked for it, and from time to time in case a wake was lost.
+its plan asked for it, and from time to time in case a wake was lost; for the wake of a run that nobody has heard of, or that
+says something new, all are listed.
 """
 
 import asyncio
@@ -45,12 +46,13 @@ log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    def __init__(self, api: Api, wakes: Wakes, settings: Settings, resync_s: float) -> None:
+    def __init__(self, api: Api, wakes: Wakes, settings: Settings, resync_s: float, namespaces: Sequence[str] = ()) -> None:
         self._api = api
         self._wakes = wakes
         self._settings = settings
         self._resync_s = resync_s
-        """Between two looks at a live run that nothing woke."""
+        """Between two looks at a live run that nothing woke, and between two lists of all runs."""
+        self._namespaces = namespaces or ("",)
         self._refused: dict[Key, tuple[str, int]] = {}
         """What was refused last for a run, and how often in a row."""
         self._events: asyncio.Queue[tuple[KubeObject, Sequence[Event]]] = asyncio.Queue()
@@ -64,10 +66,24 @@ class Reconciler:
         slots = asyncio.Semaphore(CONCURRENT)
         async with asyncio.TaskGroup() as turns:
             turns.create_task(self._publish())
+            turns.create_task(self._find())
             while True:
                 await slots.acquire()
                 key = await self._wakes.take()
                 turns.create_task(self._turn(key, slots))
+
+    async def _find(self) -> None:
+        """Wake the runs whose news was lost: a watch that breaks off is continued, and what is there is not listed again."""
+        while True:
+            await asyncio.sleep(self._resync_s)
+            try:
+                for namespace in self._namespaces:
+                    async for page in self._api.pages(API_VERSION, KIND, namespace):
+                        for raw in page:
+                            if not self.knows(raw):
+                                self._wakes.wake(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+            except ApiError as error:
+                log.warning("%s", error)
 
     async def _publish(self) -> None:
         """One event after another, in their order, out of the way of the next run's turn; when the operator stops, those left."""
