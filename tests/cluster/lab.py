@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 from tests.cluster.harness.api import Api, Object, Refused, address, collection
 from tests.cluster.harness.control_plane import TIED
-from tests.tools.daemon import LOOPBACK, Daemon, eventually, free_ports
+from tests.tools.daemon import LOOPBACK, POLL_S, Daemon, eventually, free_ports
 
-from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
+from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_ROUND, LABEL_RUN, LABEL_STAGE
 from evolution_api.results import StageSummary
 from evolution_operator.manifests.pod import LABEL_QUEUE
 
@@ -34,6 +34,8 @@ SPEC: Object = {
     "storage": {"uri": "s3://bucket/runs", "secretName": "credentials"},
     "retry": {"limit": 2, "backoffSeconds": 1},
 }
+STAGES = ((0, "prepare"), (0, "evaluate"), (1, "generate"), (1, "probe"), (1, "train"), (1, "evaluate"))
+"""Of a run of one round, with their rounds."""
 
 
 def upstream(group: str, version: str, kind: str) -> Object:
@@ -85,9 +87,11 @@ def now() -> str:
 
 
 class Lab:
-    def __init__(self, api: Api, namespace: str) -> None:
+    def __init__(self, api: Api, namespace: str, poll_s: float = POLL_S) -> None:
         self.api = api
         self.namespace = namespace
+        self._poll_s = poll_s
+        """Between two looks at the children."""
 
     # ---- what a user does
 
@@ -117,6 +121,9 @@ class Lab:
     def status(self, name: str = "x") -> Object:
         found: Object = self.run(name).get("status", {})
         return found
+
+    def runs(self) -> list[Object]:
+        return self._list(API_VERSION, KIND)
 
     def condition(self, type_: str, name: str = "x") -> Object:
         conditions: list[Object] = self.status(name).get("conditions", [])
@@ -184,14 +191,20 @@ class Lab:
         pod["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
         self.api.create(pod)
 
-    def turn(self, until: Callable[[], bool], what: str, limit_s: float = PATIENCE_S) -> None:
-        """Finish every child that comes up, until that holds."""
+    def turn(
+        self,
+        until: Callable[[], bool],
+        what: str,
+        limit_s: float = PATIENCE_S,
+        spared: Callable[[Object], bool] = lambda child: False,
+    ) -> None:
+        """Finish every child that comes up, but those that are spared, until that holds."""
 
         def step() -> bool:
-            self.finish_all(lambda child: True)
+            self.finish_all(lambda child: not spared(child))
             return until()
 
-        eventually(step, what, limit_s)
+        eventually(step, what, limit_s, self._poll_s)
 
     def turn_to(self, round_: int, stage: str, role: str = "work") -> Object:
         """Finish children until that one is there; it is left alone."""
@@ -206,7 +219,7 @@ class Lab:
             found[:] = filter(is_it, self.children())
             return bool(found)
 
-        eventually(step, f"{stage} of round {round_} is under way", PATIENCE_S)
+        eventually(step, f"{stage} of round {round_} is under way", PATIENCE_S, self._poll_s)
         return found[0]
 
     def finish_all(self, chosen: Callable[[Object], bool]) -> None:
@@ -225,10 +238,10 @@ class Lab:
     def _address(self, name: str) -> str:
         return address({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name, "namespace": self.namespace}})
 
-    def _list(self, version: str, kind: str) -> list[Object]:
+    def _list(self, version: str, kind: str, selector: str = "") -> list[Object]:
         where = collection({"apiVersion": version, "kind": kind, "metadata": {"namespace": self.namespace}})
         try:
-            answer = self.api.get(where)
+            answer = self.api.get(f"{where}?labelSelector={selector}")
         except Refused as refused:
             if refused.code == 404:
                 return []
@@ -239,8 +252,9 @@ class Lab:
         self.api.patch(f"{address(child)}/status", {"status": status})
 
     def pods_of(self, child: Object) -> list[Object]:
-        uid = child["metadata"]["uid"]
-        return [pod for pod in self.pods() if any(o["uid"] == uid for o in pod["metadata"].get("ownerReferences", ()))]
+        meta = child["metadata"]
+        pods = self._list("v1", "Pod", f"{LABEL_RUN}={meta['labels'][LABEL_RUN]}")
+        return [pod for pod in pods if any(o["uid"] == meta["uid"] for o in pod["metadata"].get("ownerReferences", ()))]
 
     def _pod_of(self, job: Object, role: str, index: int) -> Object:
         """The pod that the training operator makes."""

@@ -13,8 +13,7 @@ import httpx
 import pytest
 import yaml
 from tests.cluster.harness.api import Object, Refused, address
-from tests.cluster.harness.control_plane import ControlPlane
-from tests.cluster.lab import UPSTREAM, Lab, at_work, limit, log_of, operator
+from tests.cluster.lab import STAGES, UPSTREAM, Lab, at_work, limit, log_of, operator
 from tests.conftest import ROOT
 from tests.tools.daemon import Daemon, eventually
 
@@ -135,45 +134,12 @@ def test_a_run_made_again_under_the_same_name_starts_anew(lab: Lab, working: Dae
     assert again["metadata"]["ownerReferences"][0]["uid"] == lab.run()["metadata"]["uid"]
 
 
-def test_a_child_deleted_by_hand_is_made_again_at_every_stage(lab: Lab, working: Daemon) -> None:
-    lab.start(rounds=1)
-    for round_, stage in STAGES:
-        name = f"x-r{round_}-{stage}"
-        before = lab.turn_to(round_, stage)
-        lab.api.delete(address(before))
-        eventually(lambda: uid_of(lab, name) not in (None, before["metadata"]["uid"]), f"another {name}", 60)  # noqa: B023
-    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
-
-
-STAGES = ((0, "prepare"), (0, "evaluate"), (1, "generate"), (1, "probe"), (1, "train"), (1, "evaluate"))
-
-
-def uid_of(lab: Lab, name: str) -> str | None:
-    child = lab.child(name)
-    return child["metadata"]["uid"] if child is not None else None
-
-
 def test_two_runs_with_long_names_do_not_mix(lab: Lab, working: Daemon) -> None:
     names = [f"{'long-' * 14}{end}" for end in "ab"]
     for name in names:
         lab.start(name, rounds=1)
     lab.turn(lambda: all(lab.status(name).get("phase") == "Succeeded" for name in names), "both succeed")
     assert all(lab.status(name)["accepted"] == 12 for name in names)
-
-
-def test_a_spec_changed_while_a_stage_runs_counts_from_the_next_child_on(lab: Lab, working: Daemon) -> None:
-    lab.start(rounds=1)
-    for generation, (round_, stage) in enumerate(STAGES, start=2):
-        under_way = lab.turn_to(round_, stage)
-        if stage == "evaluate":
-            pod = under_way["spec"]["template"]["spec"]
-            assert pod["containers"][0]["image"] == f"evaluator:{generation - 1}"
-        lab.edit(evaluation={"pod": {"image": f"evaluator:{generation}"}}, retry={"limit": generation})
-        eventually(lambda: lab.status()["observedGeneration"] == generation, "the change is seen", 30)  # noqa: B023
-        assert lab.place() == (round_, stage)
-        assert uid_of(lab, under_way["metadata"]["name"]) == under_way["metadata"]["uid"]
-    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
-    assert {condition["observedGeneration"] for condition in lab.status()["conditions"]} == {generation}
 
 
 def test_a_child_that_the_operator_stumbles_over_is_told(lab: Lab, working: Daemon) -> None:
@@ -279,33 +245,6 @@ def test_a_secret_that_is_missing_is_told_and_by_one_event(lab: Lab, working: Da
     assert lab.reasons().count("CreateContainerConfigError") == 1
 
 
-def test_a_webhook_that_is_down_is_waited_for(lab: Lab, working: Daemon) -> None:
-    """As while the training operator starts: its webhook is registered, and nobody answers."""
-    webhook = {
-        "name": "jobs.example.org",
-        "clientConfig": {"url": "https://127.0.0.1:9/nobody"},
-        "rules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}],
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": lab.namespace}},
-        "failurePolicy": "Fail",
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 2,
-    }
-    configuration = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": lab.namespace},
-        "webhooks": [webhook],
-    }
-    lab.api.create(configuration)
-    lab.start(rounds=1)
-    try:
-        eventually(lambda: lab.condition("Reconciling").get("reason") == "WebhookUnavailable", "the run says so", 60)
-    finally:
-        lab.api.delete(address(configuration))
-    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
-
-
 @pytest.mark.parametrize(
     ("kind", "child", "clusterwide"),
     [(UPSTREAM[0], "PyTorchJob x-r1-train", False), (UPSTREAM[1], "InferenceService x-r1-probe-server", True)],
@@ -383,18 +322,6 @@ def accepts_two_proposers(lab: Lab) -> bool:
         return False
     lab.delete("bad")
     return True
-
-
-def test_the_api_server_may_go_away_for_a_while(lab: Lab, working: Daemon, control_plane: ControlPlane) -> None:
-    lab.start(rounds=1)
-    lab.turn_to(1, "generate")
-    process = working.process
-    control_plane.api_server.stop()
-    control_plane.api_server.start()
-    lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
-    assert working.process is process
-    assert process is not None
-    assert process.poll() is None
 
 
 @pytest.mark.parametrize("clusterwide", [False, True], ids=["one namespace", "all namespaces"])

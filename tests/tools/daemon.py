@@ -64,7 +64,7 @@ class Daemon:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
 
 
-def eventually(holds: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
+def eventually(holds: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S, poll_s: float = POLL_S) -> None:
     """Raises:
     TimeoutError: `holds` did not become true within `limit_s`.
     """
@@ -72,7 +72,7 @@ def eventually(holds: Callable[[], bool], what: str, limit_s: float = START_LIMI
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {limit_s} s: {what}")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 def free_ports(count: int) -> list[int]:

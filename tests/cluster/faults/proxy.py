@@ -1,12 +1,16 @@
 """Stands between the operator and the API server, writes down what is asked, and does harm when told to.
 
 It speaks plain HTTP on the loopback interface and passes everything on with the credentials of a kubeconfig; `kubeconfig()`
-makes one that leads here. Harm is done to the adapter's own requests, about runs and their children: never to what
-readiness rests on, nor to what Kopf asks, but for its watches, which may be made deaf. Used by the operator's tests.
+makes one that leads here. Harm is done to the adapter's own requests, about runs and their children, and to what Kopf's watches
+tell of them: never to the lease, nor to lists of all runs, by which readiness is told. While the API server is away, connections
+are reset. Used by the operator's tests.
+
+Whose an object is can be read off its name here, for runs under faults have names without a dash or a dot.
 """
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,10 +23,15 @@ from aiohttp import web
 from tests.cluster.harness.api import Object
 from tests.tools.daemon import LOOPBACK
 
+from evolution_api.layout import KIND, LABEL_ROLE, LABEL_ROUND, LABEL_RUN, LABEL_STAGE
 from evolution_operator.cluster.api import USER_AGENT
 from evolution_operator.cluster.api import Api as Client
 
 PASSED_ON = ("Accept", "Content-Type")
+
+
+class Cut(Exception):  # noqa: N818 - it is wanted
+    """Raised by a hook: the connection is reset instead of what would come next on it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Request:
     method: str
     path: str
     name: str
-    """Of the object; for a list, of the run whose objects are asked for."""
+    """Of the object; for a list, of the run whose objects are asked for, or nothing for the list of all runs."""
     status: int = 0
     """The API server's answer; 0 as long as there is none."""
 
@@ -39,6 +48,21 @@ class Request:
         """Plural of what is asked about: jobs, pods, evolutionruns ..."""
         return self.path.split("/namespaces/")[1].split("/")[1]
 
+    @property
+    def run(self) -> str:
+        return re.split("[-.]", self.name)[0]
+
+
+@dataclass(frozen=True)
+class News:
+    """An event of a watch about a run, or about a child or a pod of it."""
+
+    type: str
+    kind: str
+    run: str
+    of: tuple[str, ...]
+    """Round, stage and role of what it is about; empty for the run itself."""
+
 
 @dataclass
 class Proxy:
@@ -46,17 +70,24 @@ class Proxy:
     """Whose server and login are used."""
     requests: list[Request] = field(default_factory=list)
     """What the API server has answered the adapter, in order."""
-    deaf: bool = False
-    """Watches are opened and then say nothing."""
+    news: list[News] = field(default_factory=list)
+    """What the watches had to tell, in order."""
+    lost: Callable[[News], bool] = lambda news: False
+    """Of what the watches tell, what is kept from the operator."""
     late: Callable[[Request], bool] = lambda request: False
     """Of what every new state is shown one read late: the first read gets it as it was one version before."""
     shown_late: int = 0
     """Answers that were out of date."""
+    outlived: set[tuple[str, str]] = field(default_factory=set)
+    """(run, kind) of which the last object was still shown after it had gone."""
     before: Callable[[Request], web.Response | None] = lambda request: None
     """Asked before a request is passed on; what it returns is answered instead."""
     after: Callable[[Request], None] = lambda request: None
     """Called when the API server has answered, before the operator hears of it."""
-    _shown: set[tuple[str, int, frozenset[str]]] = field(default_factory=set)
+    slow_s: Callable[[Request], float] = lambda request: 0.0
+    """How long the answer is then held back."""
+    _shown: dict[str, tuple[int, frozenset[str], int]] = field(default_factory=dict)
+    """Of what was read last, by its address: version of the newest object, which objects there are, version of the answer."""
 
     def __enter__(self) -> Self:
         started = threading.Event()
@@ -115,8 +146,9 @@ class Proxy:
             of_adapter = request.headers["User-Agent"] == USER_AGENT and not of_health
             # Carried through and written down even if the operator dies over it.
             return await asyncio.shield(self._harm(request) if of_adapter else self._pass_on(request))
-        except aiohttp.ClientError as error:
-            return web.Response(status=503, text=f"the API server is away: {error}")
+        except (Cut, aiohttp.ClientError):
+            _reset(request)
+            return web.Response()
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         async with self._upstream(request, request.path_qs, await request.read()) as answer:
@@ -130,23 +162,27 @@ class Proxy:
         answer = await self._pass_on(request)
         done = replace(asked, status=answer.status)
         if request.method == "GET" and answer.status == 200 and self.late(done):
-            answer = await self._as_it_was(request, answer)
+            answer = await self._as_it_was(request, done, answer)
         self.requests.append(done)
         self.after(done)
+        await asyncio.sleep(self.slow_s(done))
         return answer
 
-    async def _as_it_was(self, request: web.Request, answer: web.Response) -> web.Response:
-        """The answer one version before the newest object in it; the answer itself where it was shown before."""
+    async def _as_it_was(self, request: web.Request, done: Request, answer: web.Response) -> web.Response:
+        """The answer one version before the newest object in it, or, where objects have only gone, as it was when they were
+        there; the answer itself where it was shown before."""
         assert isinstance(answer.body, bytes)
         found = json.loads(answer.body)
         is_list = "items" in found
         items: list[Object] = found["items"] if is_list else [found]
         newest = max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
-        state = (request.path_qs, newest, frozenset(item["metadata"]["uid"] for item in items))
-        if state in self._shown or not items:
+        there = frozenset(item["metadata"]["uid"] for item in items)
+        newest_before, there_before, read_before = self._shown.get(request.path_qs, (0, frozenset[str](), 0))
+        self._shown[request.path_qs] = newest, there, int(found["metadata"]["resourceVersion"])
+        if (newest, there) == (newest_before, there_before):
             return answer
-        self._shown.add(state)
-        query = {**request.query, "resourceVersion": str(newest - 1), "resourceVersionMatch": "Exact"}
+        version = newest - 1 if newest > read_before else read_before
+        query = {**request.query, "resourceVersion": str(version), "resourceVersionMatch": "Exact"}
         where = request.path
         if not is_list:
             where, _, name = where.rpartition("/")
@@ -157,6 +193,8 @@ class Proxy:
         if not is_list and not then["items"]:
             return answer
         self.shown_late += 1
+        if not items:
+            self.outlived.add((done.run, done.kind))
         return web.json_response(then if is_list else then["items"][0])
 
     def _upstream(self, request: web.Request, path: str, body: bytes) -> "aiohttp.client._RequestContextManager":
@@ -169,13 +207,41 @@ class Proxy:
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
             await response.prepare(request)
             async for line in answer.content:
-                if not self.deaf:
-                    await response.write(line)
+                news = _news(line)
+                if news is not None:
+                    self.news.append(news)
+                try:
+                    if news is None or not self.lost(news):
+                        await response.write(line)
+                except Cut:
+                    await response.write(line[: len(line) // 2])
+                    _reset(request)
+                    break
             return response
+
+
+def _reset(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _news(line: bytes) -> News | None:
+    event = json.loads(line)
+    thing = event["object"]
+    labels = thing["metadata"].get("labels", {})
+    if thing["kind"] == KIND and "uid" in thing["metadata"]:
+        return News(event["type"], KIND, thing["metadata"]["name"], ())
+    if LABEL_RUN not in labels:
+        return None  # a bookmark, or the watch's own end
+    return News(
+        event["type"], thing["kind"], labels[LABEL_RUN], tuple(labels[of] for of in (LABEL_ROUND, LABEL_STAGE, LABEL_ROLE))
+    )
 
 
 async def _name(request: web.Request) -> str:
     if request.method == "POST":
         return str((await request.json())["metadata"]["name"])
+    if "limit" in request.query:
+        return ""
     selector = request.query.get("labelSelector")
     return selector.partition("=")[2] if selector else request.path.split("/namespaces/")[1].split("/")[2]
