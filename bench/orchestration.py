@@ -88,6 +88,10 @@ class Field:
 
         await _all(one(unit) for unit in awaited)
 
+    async def wait(self, unit: str) -> None:
+        async with self._slots:
+            await self.peer.wait(self._current[unit])
+
     async def ready(self, unit: str) -> None:
         async with self._slots:
             await self.peer.ready(self._current[unit])
@@ -257,6 +261,7 @@ class Bench:
             started = time.perf_counter()
             await field.begin(units)
             begun = time.perf_counter() - started
+            await _all(field.wait(unit) for unit in units[GROUP:])
             await measured.quiet()
             at_rest, peak, cpu = measured.resident_mib(), measured.peak_mib(), measured.cpu_s()
 

@@ -37,18 +37,27 @@ class Ours:
         """What comes before a child's end: its pod has run and left its last words."""
         if child["kind"] == "InferenceService":
             return
-        if child["kind"] == "PyTorchJob":
-            template = child["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
-            labels = {LABEL_REPLICA: "master"}
-        else:
-            template = child["spec"]["template"]
-            labels = {LABEL_INDEX: "0"}
-        pod = pod_made_by(child, f"{child['metadata']['name']}-0", template, labels)
+        pod = _pod(child)
         await self._client.send("POST", collection(pod), pod)
         await self._client.send("PATCH", f"{address(pod)}/status", {"status": end_status(pod)}, MERGE)
 
+    async def wait(self, child: Object) -> None:
+        """Its pod is there, and the operator need not ask why it is not."""
+        pod = _pod(child)
+        await self._client.send("POST", collection(pod), pod)
+
     async def end(self, child: Object) -> None:
         await self._client.send("PATCH", f"{address(child)}/status", {"status": _END[child["kind"]](child)}, MERGE)
+
+
+def _pod(child: Object) -> Object:
+    if child["kind"] == "PyTorchJob":
+        template = child["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+        labels = {LABEL_REPLICA: "master"}
+    else:
+        template = child["spec"]["template"]
+        labels = {LABEL_INDEX: "0"}
+    return pod_made_by(child, f"{child['metadata']['name']}-0", template, labels)
 
 
 def _job(_: Object) -> Object:
