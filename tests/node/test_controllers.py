@@ -117,6 +117,12 @@ class TestPyTorchJob:
         eventually(lambda: [p["metadata"]["name"] for p in pods_of(api, job)] == [failed], "only the failed pod is left")
         assert judged(api, job) == found
 
+    def test_its_pods_end_at_once_before_their_programs_can_heed_a_signal(self, api: Api, restricted: str) -> None:
+        job = api.apply(training(restricted, "exec sleep 1000", "exec sleep 1000"))
+        await_verdict(api, job, "Running")
+        api.delete(address(job))
+        eventually(lambda: pods_of(api, job) == [], "they are gone long before the 300 s that they may take", POD_LIMIT_S)
+
     def test_suspended_it_has_no_pods_until_it_is_resumed(self, api: Api, restricted: str) -> None:
         spec = {"scheduling": {**SPEC["scheduling"], "queueName": "team-a"}}
         job = api.apply(training(restricted, says(SUMMARY), "true", spec))

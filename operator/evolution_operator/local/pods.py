@@ -127,6 +127,7 @@ POD_FIELDS = frozenset(
         "automountServiceAccountToken",
         "containers",
         "securityContext",
+        "shareProcessNamespace",
         "terminationGracePeriodSeconds",
         "volumes",
         "restartPolicy",

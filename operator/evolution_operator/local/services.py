@@ -20,7 +20,14 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 PREDICTOR_FIELDS = frozenset({"labels", "minReplicas", "maxReplicas", "timeout"})
 POD_FIELDS = frozenset(
-    {"automountServiceAccountToken", "containers", "securityContext", "terminationGracePeriodSeconds", "volumes"}
+    {
+        "automountServiceAccountToken",
+        "containers",
+        "securityContext",
+        "shareProcessNamespace",
+        "terminationGracePeriodSeconds",
+        "volumes",
+    }
 )
 
 

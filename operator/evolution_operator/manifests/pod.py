@@ -174,6 +174,8 @@ def pod_spec(work: Work, main: KubeObject, *, grace_s: int = GRACE_S) -> KubeObj
         "automountServiceAccountToken": False,
         "containers": [main],
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        # As a pod's first process a program would ignore SIGTERM until it has a handler, after seconds of imports.
+        "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": grace_s,
         "volumes": volumes,
     }
