@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Object
-from tests.cluster.lab import Lab, at_work, is_of, operator
+from tests.cluster.harness.api import Object, address
+from tests.cluster.lab import Lab, at_work, is_of, log_of, operator
 from tests.tools.daemon import eventually
 
 from evolution_api.layout import LABEL_RUN
@@ -48,3 +48,16 @@ def test_a_deleted_run_leaves_nothing(lab: Lab, kubeconfig: Path, tmp_path: Path
         eventually(lambda: not (any(map(lab.exists, PLACES)) or lab.names() or lab.pods()), "nothing is left", 60)
         stored = len(PLACES) if on_delete == "Delete" else 0
         eventually(lambda: lab.reasons().count("StorageDeleted") == stored, "their last events", 30)
+
+
+def test_a_namespace_that_goes_is_not_held_by_its_runs(lab: Lab, kubeconfig: Path, tmp_path: Path) -> None:
+    """Nothing can be made there any more, so neither can what would delete their objects."""
+    namespace = lab.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}})
+    going = Lab(lab.api, namespace["metadata"]["name"])
+    with at_work(operator(tmp_path, kubeconfig, lab.namespace, identity="only", clusterwide=True)) as working:
+        going.start(rounds=1, storage={"uri": "s3://bucket/runs", "onDelete": "Delete"})
+        going.turn_to(1, "generate")
+        lab.api.delete(address(namespace))
+        eventually(lambda: not going.exists(), "the run is gone", 60)
+        told = [line for line in log_of(working) if line.get("reason") == "StorageLeftBehind"]
+    assert ["were not deleted, delete them by hand" in line["message"] for line in told] == [True]

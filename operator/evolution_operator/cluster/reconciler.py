@@ -21,7 +21,7 @@ from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.events import publish, where
 from evolution_operator.cluster.metrics import LOOK_SECONDS, PLAN_SECONDS, count_decision, count_run
-from evolution_operator.cluster.refusals import Refusal, refusal_of, wait_s
+from evolution_operator.cluster.refusals import NAMESPACE_TERMINATING, Refusal, refusal_of, wait_s
 from evolution_operator.cluster.stored import as_json, difference, not_progressing, said
 from evolution_operator.cluster.wakes import Key, Wakes
 from evolution_operator.interface import Event, KubeObject, Observed, Plan, Settings
@@ -78,7 +78,7 @@ class Reconciler:
             await asyncio.sleep(self._resync_s)
             try:
                 for namespace in self._namespaces:
-                    async for page in self._api.pages(API_VERSION, KIND, namespace):
+                    async for page in self._api.metadata(API_VERSION, KIND, namespace):
                         for raw in page:
                             if not self.knows(raw):
                                 self._wakes.wake(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
@@ -254,7 +254,10 @@ class Reconciler:
 
     async def _refuse(self, raw: KubeObject, why: str) -> None:
         """Of a run whose spec cannot be worked on nothing is touched, but its deletion does not hang on it."""
-        raw = await self._say(raw, Refusal("SpecInvalid", why, passes=False))
+        await self._let_go(await self._say(raw, Refusal("SpecInvalid", why, passes=False)), why)
+
+    async def _let_go(self, raw: KubeObject, why: str) -> None:
+        """A run that is being deleted goes without its objects in storage being deleted."""
         meta = raw["metadata"]
         if "deletionTimestamp" in meta and FINALIZER in meta.get("finalizers", ()):
             kept = [finalizer for finalizer in meta["finalizers"] if finalizer != FINALIZER]
@@ -264,7 +267,9 @@ class Reconciler:
 
     async def _tell(self, raw: KubeObject, refusal: Refusal) -> None:
         try:
-            await self._say(raw, refusal)
+            told = await self._say(raw, refusal)
+            if refusal.reason == NAMESPACE_TERMINATING:
+                await self._let_go(told, refusal.message)
         except ApiError as error:
             log.warning("%s", error, extra=where(raw))
 

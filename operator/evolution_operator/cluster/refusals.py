@@ -11,6 +11,7 @@ from evolution_operator.verdicts import plain
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
+NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def _judged(error: ApiError) -> tuple[str, str, bool]:
         return "TooManyRequests", "tried again when the API server allows", True
     if error.status >= 500:
         return "ApiServerError", "tried again", True
-    if "NamespaceTerminating" in error.causes:
-        return "NamespaceTerminating", "a namespace that is being deleted takes nothing new", False
+    if NAMESPACE_TERMINATING in error.causes:
+        return NAMESPACE_TERMINATING, "a namespace that is being deleted takes nothing new", False
     if "exceeded quota" in message:
         return "QuotaExceeded", "raise the quota or free what uses it; the run then goes on by itself", False
     if message.startswith("admission webhook"):
