@@ -253,7 +253,8 @@ class Lab:
 
     def pods_of(self, child: Object) -> list[Object]:
         meta = child["metadata"]
-        pods = self._list("v1", "Pod", f"{LABEL_RUN}={meta['labels'][LABEL_RUN]}")
+        run = meta.get("labels", {}).get(LABEL_RUN)  # a stranger's child has none
+        pods = self._list("v1", "Pod", f"{LABEL_RUN}={run}" if run else "")
         return [pod for pod in pods if any(o["uid"] == meta["uid"] for o in pod["metadata"].get("ownerReferences", ()))]
 
     def _pod_of(self, job: Object, role: str, index: int) -> Object:

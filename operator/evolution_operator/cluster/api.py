@@ -108,7 +108,7 @@ class Api:
         while True:
             where = path(api_version, kind, namespace)
             answer = await self._call(f"list {kind}s", "GET", where, query=query, accept=METADATA_LIST)
-            yield answer["items"]
+            yield answer["items"] or ()  # null where there is none
             query["continue"] = answer["metadata"].get("continue", "")
             if not query["continue"]:
                 return
