@@ -18,7 +18,7 @@ REQUEST_LIMIT_S = 30
 CONNECT_LIMIT_S = 5
 CONNECTIONS = 64
 """At once; each request needs one, and the rest wait their turn."""
-PAGE = 500
+PAGE = 100
 """Objects of a list that are held at once where there may be many thousands."""
 JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -103,7 +103,7 @@ class Api:
         return [*items]
 
     async def metadata(self, api_version: str, kind: str, namespace: str = "") -> AsyncIterator[Sequence[KubeObject]]:
-        """The same objects with their metadata alone, a few hundred at a time."""
+        """The same objects with their metadata alone, some at a time."""
         query = {"limit": str(PAGE)}
         while True:
             where = path(api_version, kind, namespace)
