@@ -69,9 +69,13 @@ def plan_deletion(run: EvolutionRun, family: Family, now: datetime, settings: Se
             wait_s = backoff_s(run.spec.retry, used)
             retry_at = (verdict.finished or now) + timedelta(seconds=wait_s)
             status = status.model_copy(update={"attempt": status.attempt + 1, "retry_at": retry_at})
-            events.append(Event("Warning", "Retrying", f"deleting storage failed, again in {wait_s} s: {verdict.message}"))
+            failure = f"deleting storage failed, again in {wait_s} s: {verdict.message}"
+            reason, message = "Retrying", f"{failure}; {WAY_OUT}"
+            events.append(Event("Warning", reason, failure))
             requeue = max((retry_at - now).total_seconds(), 0)
         elif verdict.state == "Absent" and status.retry_at is not None and now < status.retry_at:
+            if said is not None:
+                reason, message = said.reason, said.message
             requeue = (status.retry_at - now).total_seconds()
         elif verdict.state == "Absent" and ("Job", _cleanup(run, status, settings).name()) not in family.taken:
             apply = (WORK["cleanup"].manifest(_cleanup(run, status, settings)),)
