@@ -37,14 +37,14 @@ class Ours:
         """What comes before a child's end: its pod has run and left its last words."""
         if child["kind"] == "InferenceService":
             return
-        pod = _pod(child)
-        await self._client.send("POST", collection(pod), pod)
+        pod = await self.wait(child)
         await self._client.send("PATCH", f"{address(pod)}/status", {"status": end_status(pod)}, MERGE)
 
-    async def wait(self, child: Object) -> None:
-        """Its pod is there, and the operator need not ask why it is not."""
+    async def wait(self, child: Object) -> Object:
+        """Its pod, which is there from now on: the operator need not ask why it is not."""
         pod = _pod(child)
         await self._client.send("POST", collection(pod), pod)
+        return pod
 
     async def end(self, child: Object) -> None:
         await self._client.send("PATCH", f"{address(child)}/status", {"status": _END[child["kind"]](child)}, MERGE)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from evolution_api.kinds import STAGES
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_RUN_UID, LABEL_STAGE, child_name
@@ -50,6 +51,7 @@ class Child:
         meta = self.raw["metadata"]
         return Ref(self.raw["apiVersion"], self.raw["kind"], meta["namespace"], meta["name"], meta.get("uid", ""))
 
+    @cached_property
     def verdict(self) -> Verdict:
         return verdict(self.raw, self.pods, self.events)
 
@@ -70,11 +72,11 @@ class Family:
 
     def verdict(self, place: Place, attempt: int, role: str) -> Verdict:
         child = self.find(place, attempt, role)
-        return child.verdict() if child is not None else ABSENT
+        return child.verdict if child is not None else ABSENT
 
     def unexplained(self, now: datetime) -> bool:
         """Whether pods are missing, and nobody has looked yet for events that may say why."""
-        verdicts = [child.verdict() for child in self.children if child.alive and not child.events]
+        verdicts = [child.verdict for child in self.children if child.alive and not child.events]
         return any(found.reason == PODS_MISSING and found.in_trouble(now) for found in verdicts)
 
     def attempts(self, place: Place) -> list[int]:

@@ -361,7 +361,7 @@ def _next_steps(
         return status, Steps(reason, message, trouble, delete=delete, requeue_after_s=requeue_s)
 
     if work is not None:
-        verdict = work.verdict()
+        verdict = work.verdict
         if verdict.state == "Terminating":
             return waiting("WaitingForDeletion", f"{where}: waiting for {work.title} to go")
         queued = verdict.state == "Queued"
@@ -395,7 +395,7 @@ def _next_steps(
         return make(WORK[place.stage].manifest(attempted), None if attempted.queue else now, ABSENT)
     if server is None:
         return make(SERVER.manifest(attempted), now, Verdict("Pending"))
-    found = server.verdict()
+    found = server.verdict
     if found.state == "Terminating":
         return waiting("WaitingForDeletion", f"{where}: waiting for {server.title} to go")
     if found.state == "Queued":

@@ -59,5 +59,5 @@ def test_a_namespace_that_goes_is_not_held_by_its_runs(lab: Lab, kubeconfig: Pat
         going.turn_to(1, "generate")
         lab.api.delete(address(namespace))
         eventually(lambda: not going.exists(), "the run is gone", 60)
-        told = [line for line in log_of(working) if line.get("reason") == "StorageLeftBehind"]
+    told = [line for line in log_of(working) if line.get("reason") == "StorageLeftBehind"]
     assert ["were not deleted, delete them by hand" in line["message"] for line in told] == [True]

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evolution_jobs.storage.store import StorageError
-
-TEMPORARY = ".writing-"
-"""Prefix of files under way; never listed, and left over only by a killed program."""
+from evolution_jobs.storage.store import TEMPORARY, StorageError, draft_of
 
 
 class FolderStore:
@@ -35,10 +32,8 @@ class FolderStore:
         source = self._path(key)
         if not source.is_file():
             raise KeyError(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-        shutil.copyfile(source, partial)
-        partial.replace(path)
+        with draft_of(path) as draft:
+            shutil.copyfile(source, draft)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()

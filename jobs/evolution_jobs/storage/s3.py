@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from evolution_jobs.storage.store import PATIENCE_S, StorageError
+from evolution_jobs.storage.store import PATIENCE_S, StorageError, draft_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -88,25 +88,19 @@ class S3Store:
         """Each part is written by the thread that reads it: boto3's own transfer takes twice the processor time."""
         name = self.prefix + key
         found = self._asked(key, lambda: self.client.head_object(Bucket=self.bucket, Key=name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
 
-        def fetch(start: int) -> None:
+        def fetch(draft: Path, start: int) -> None:
             last = min(start + FETCHED_PART_BYTES, found["ContentLength"]) - 1
             part = self.client.get_object(Bucket=self.bucket, Key=name, IfMatch=found["ETag"], Range=f"bytes={start}-{last}")
             with draft.open("r+b") as file:
                 file.seek(start)
                 shutil.copyfileobj(part["Body"], file, FETCHED_CHUNK_BYTES)
 
-        try:
+        with draft_of(path) as draft, ThreadPoolExecutor(PARALLEL_FETCHES) as threads:
             draft.touch()
             starts = range(0, found["ContentLength"], FETCHED_PART_BYTES)
-            with ThreadPoolExecutor(PARALLEL_FETCHES) as threads:
-                for _ in threads.map(lambda start: self._asked(key, partial(fetch, start)), starts):
-                    pass
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+            for _ in threads.map(lambda start: self._asked(key, partial(fetch, draft, start)), starts):
+                pass
 
     def exists(self, key: str) -> bool:
         try:

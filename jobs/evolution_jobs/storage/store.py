@@ -3,11 +3,16 @@
 Programs and the command line come through here; neither knows S3 from a folder.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from evolution_api.jobs import StageInput
 
+TEMPORARY = ".writing-"
+"""Prefix of files under way; never listed, and left over only by a killed program."""
 PATIENCE_S = 150.0
 """How long an S3 server may be away until a program gives up: it is asked again, whole files too, after boto3's few retries."""
 
@@ -50,6 +55,18 @@ class Store(Protocol):
     def local_path(self, key: str) -> Path | None:
         """The file itself where the store is a folder on this machine, else None."""
         ...
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """What takes the place of `path`, whose folder is made, if all goes well, and is removed if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def open_store(uri: str, endpoint: str | None = None, *, patience_s: float = PATIENCE_S) -> Store:

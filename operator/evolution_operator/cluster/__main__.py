@@ -67,14 +67,15 @@ async def operate(options: argparse.Namespace) -> None:
     async with Api() as api:
         identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
         lease = Lease(api, options.lease_namespace or api.namespace, identity)
-        answering = await Health(wakes, api, lease, options.namespace).serve(options.health_port)
+        served = options.namespace or [""]  # all, as the API's paths have it
+        answering = await Health(wakes, api, lease, served).serve(options.health_port)
         try:
             await first_of(stop.wait(), lease.acquire())
             if stop.is_set():
                 return
             log.info("working as %s", identity)
             chosen = Settings(options.jobs_image, options.model_image, options.deployment_mode, options.pods)
-            reconciler = Reconciler(api, wakes, chosen, options.resync_seconds, options.namespace)
+            reconciler = Reconciler(api, wakes, chosen, options.resync_seconds, served)
             watching = kopf.operator(
                 registry=registry(wakes, reconciler, login),
                 settings=settings(namespaced=bool(options.namespace)),

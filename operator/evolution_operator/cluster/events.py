@@ -18,24 +18,28 @@ log = logging.getLogger(__name__)
 
 async def publish(api: Api, raw: KubeObject, events: Iterable[Event]) -> None:
     """Events about the run `raw`, one after another. One that is refused is only in the log: nothing is decided from events."""
-    meta = raw["metadata"]
+    meta, here = raw["metadata"], where(raw)
     for index, event in enumerate(events):
         level = logging.INFO if event.type == "Normal" else logging.WARNING
-        log.log(level, "%s", event.message, extra={"reason": event.reason, **where(raw)})
-        told = f"{where(raw)}{event.reason}" if event.once else f"{meta['resourceVersion']}{index}"
+        log.log(level, "%s", event.message, extra={"reason": event.reason, **here})
+        told = f"{here}{event.reason}" if event.once else f"{meta['resourceVersion']}{index}"
         digest = hashlib.sha256(f"{meta['uid']}{told}".encode()).hexdigest()
         try:
             await api.create(_manifest(raw, event, digest))
         except ApiError as error:
             if not (event.once and error.reason == "AlreadyExists"):
-                log.warning("%s", error, extra=where(raw))
+                log.warning("%s", error, extra=here)
 
 
 def where(raw: KubeObject) -> dict[str, object]:
     """The run and its place, as every line of the log names them."""
     meta = raw["metadata"]
-    place = {field: said(raw, field) for field in ("round", "stage", "attempt")}
-    return {"namespace": meta["namespace"], "run": meta["name"], **place}
+    return {"namespace": meta["namespace"], "run": meta["name"], **place(raw)}
+
+
+def place(raw: KubeObject) -> KubeObject:
+    """Where the run is, as its status says."""
+    return {field: said(raw, field) for field in ("round", "stage", "attempt")}
 
 
 def _manifest(raw: KubeObject, event: Event, digest: str) -> KubeObject:

@@ -21,7 +21,7 @@ class Health:
         self._wakes = wakes
         self._api = api
         self._lease = lease
-        self._namespaces = namespaces or [""]
+        self._namespaces = namespaces
 
     async def serve(self, port: int) -> web.AppRunner:
         """Start answering, on all addresses: the kubelet asks from outside. The caller cleans the runner up."""

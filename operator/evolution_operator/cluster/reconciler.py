@@ -19,7 +19,7 @@ from evolution_api.explain import sentences
 from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN, LABEL_RUN_UID
 from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
-from evolution_operator.cluster.events import publish, where
+from evolution_operator.cluster.events import place, publish, where
 from evolution_operator.cluster.metrics import LOOK_SECONDS, PLAN_SECONDS, count_decision, count_run
 from evolution_operator.cluster.refusals import NAMESPACE_TERMINATING, Refusal, refusal_of, wait_s
 from evolution_operator.cluster.stored import as_json, difference, not_progressing, said
@@ -46,13 +46,13 @@ log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    def __init__(self, api: Api, wakes: Wakes, settings: Settings, resync_s: float, namespaces: Sequence[str] = ()) -> None:
+    def __init__(self, api: Api, wakes: Wakes, settings: Settings, resync_s: float, namespaces: Sequence[str]) -> None:
         self._api = api
         self._wakes = wakes
         self._settings = settings
         self._resync_s = resync_s
         """Between two looks at a live run that nothing woke, and between two lists of all runs."""
-        self._namespaces = namespaces or ("",)
+        self._namespaces = namespaces
         self._refused: dict[Key, tuple[str, int]] = {}
         """What was refused last for a run, and how often in a row."""
         self._events: asyncio.Queue[tuple[KubeObject, Sequence[Event]]] = asyncio.Queue()
@@ -220,7 +220,7 @@ class Reconciler:
         except ApiError as error:
             if error.status != 403:
                 raise
-            log.warning("%s", error, extra={"namespace": run.metadata.namespace, "run": run.metadata.name})
+            log.warning("%s", error, extra=_named(Key(run.metadata.namespace, run.metadata.name)))
             return ()
 
     async def _create(self, manifest: KubeObject, run: EvolutionRun) -> KubeObject:
@@ -304,8 +304,7 @@ def _light(raw: KubeObject) -> KubeObject:
 def _named_by_events(raw: KubeObject) -> KubeObject:
     """As much of a run as events and the log say of it: in a storm thousands wait to be published."""
     kept = {field: raw["metadata"][field] for field in ("namespace", "name", "uid", "resourceVersion")}
-    place = {field: said(raw, field) for field in ("round", "stage", "attempt")}
-    return {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": kept, "status": place}
+    return {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": kept, "status": place(raw)}
 
 
 def _named(key: Key) -> dict[str, str]:

@@ -80,7 +80,7 @@ def new_pod(
     spec = dict(template["spec"])
     (main,) = spec["containers"]
     only("container", main, CONTAINER_FIELDS)
-    only("pod", spec, POD_FIELDS)
+    only("pod", spec, POD_FIELDS | {"restartPolicy"})
     spec["containers"] = [{**main, "env": [*main.get("env", ()), *({"name": k, "value": v} for k, v in env.items())]}]
     return Pod(
         {
@@ -130,7 +130,6 @@ POD_FIELDS = frozenset(
         "shareProcessNamespace",
         "terminationGracePeriodSeconds",
         "volumes",
-        "restartPolicy",
     }
 )
 

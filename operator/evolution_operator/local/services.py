@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from evolution_operator.local.child import Child
 from evolution_operator.local.errors import LocalError
-from evolution_operator.local.pods import Pod, new_pod, only
+from evolution_operator.local.pods import POD_FIELDS, Pod, new_pod, only
 from evolution_operator.local.trainings import LOOPBACK, free_port
 
 ASK_EVERY_S = 0.2
@@ -19,16 +19,6 @@ ASK_TIMEOUT_S = 1.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 PREDICTOR_FIELDS = frozenset({"labels", "minReplicas", "maxReplicas", "timeout"})
-POD_FIELDS = frozenset(
-    {
-        "automountServiceAccountToken",
-        "containers",
-        "securityContext",
-        "shareProcessNamespace",
-        "terminationGracePeriodSeconds",
-        "volumes",
-    }
-)
 
 
 class InferenceService(Child):
