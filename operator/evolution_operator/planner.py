@@ -5,7 +5,7 @@ stored status and what is there now. What woke the caller is not asked. These ar
 
 **Order.** Round 0 prepares the scenes and evaluates the base model. Every further round generates, probes (unless the
 signal is training), trains, and evaluates (every n-th round and the last). A place (round, stage) is passed in one
-direction only, and only when an attempt of it has succeeded. The run ends with the last round, or before it by the
+direction only, and only when an attempt of it has succeeded and its model server is gone. The run ends with the last round, or before it by the
 stop rule.
 
 **Two memories.** The status says where the run stands. Children say what a lost status write forgot: an attempt that
@@ -176,6 +176,8 @@ def _advanced(
         verdicts = {attempt: family.verdict(place, attempt, "work") for attempt in attempts}
         success = next((verdict for verdict in verdicts.values() if verdict.state == "Succeeded"), None)
         if success is not None:
+            if success is verdicts.get(status.attempt) and family.find(place, status.attempt, "server") is not None:
+                break
             status = _with_summaries(run, status, success, now)
             figures = in_words(status.rounds[-1], place.stage)
             events.append(Event("Normal", "StageSucceeded", f"{place.stage} of round {place.round} succeeded{figures}"))
@@ -364,6 +366,10 @@ def _next_steps(
         verdict = work.verdict
         if verdict.state == "Terminating":
             return waiting("WaitingForDeletion", f"{where}: waiting for {work.title} to go")
+        if verdict.state == "Succeeded" and server is not None:
+            if server.terminating:
+                return waiting("WaitingForDeletion", f"{where}: waiting for {server.title} to go")
+            return status, Steps("StageRunning", where, delete=(*delete, server.ref))
         queued = verdict.state == "Queued"
         started = None if queued else status.stage_started or verdict.started or now
         status = status.model_copy(update={"stage_started": started})

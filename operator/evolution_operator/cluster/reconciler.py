@@ -167,17 +167,22 @@ class Reconciler:
         again_s = self._wanted_after(run, todo, observed, made, now)
         # Hundreds may wait here in a storm: with no more than what is still to be written.
         todo = replace(todo, apply=())
-        raw = _light(raw)
+        change = difference(raw.get("status") or {}, as_json(todo.status))
+        raw = newest = _light(raw)
         before = run.metadata.finalizers
         del observed, made, run
+        if not change:  # and so nothing that the status has to hold first
+            await self._delete(todo)
         slot.close()
-        async with self._writing:
-            await self._wakes.quiet(LONGEST_DEFERRAL_S)
-            newest = await self._write_status(raw, as_json(todo.status))
-            count_decision(raw, todo.status, todo.events)
-            await asyncio.gather(*(self._api.delete(ref) for ref in todo.delete))
-            if todo.finalizers != before:
-                newest = await self._write_finalizers(newest, todo.finalizers)
+        if change or todo.finalizers != before:
+            async with self._writing:
+                await self._wakes.quiet(LONGEST_DEFERRAL_S)
+                if change:
+                    newest = await self._merge(raw, {"status": change}, "status")
+                    count_decision(raw, todo.status, todo.events)
+                    await self._delete(todo)
+                if todo.finalizers != before:
+                    newest = await self._write_finalizers(newest, todo.finalizers)
         self._events.put_nowait((_named_by_events(newest), todo.events))
         return again_s
 
@@ -237,9 +242,8 @@ class Reconciler:
                 raise ApiError(error.doing, 409, "ChildOfAnotherRun", message) from error
             return there
 
-    async def _write_status(self, raw: KubeObject, status: KubeObject) -> KubeObject:
-        change = difference(raw.get("status") or {}, status)
-        return await self._merge(raw, {"status": change}, "status") if change else raw
+    async def _delete(self, todo: Plan) -> None:
+        await asyncio.gather(*(self._api.delete(ref) for ref in todo.delete))
 
     async def _write_finalizers(self, raw: KubeObject, finalizers: Sequence[str]) -> KubeObject:
         return await self._merge(raw, {"metadata": {"finalizers": list(finalizers)}})
@@ -277,7 +281,8 @@ class Reconciler:
         """Progressing=False with the refusal's reason and message; an event where the reason is a new one."""
         reason, message = refusal.reason, refusal.message
         status = not_progressing(raw, reason, message, datetime.now(UTC), passes=refusal.passes)
-        newest = await self._write_status(raw, status)
+        change = difference(raw.get("status") or {}, status)
+        newest = await self._merge(raw, {"status": change}, "status") if change else raw
         if all((c["type"], c["reason"]) != ("Progressing", reason) for c in said(raw, "conditions") or ()):
             self._events.put_nowait((_named_by_events(newest), (Event("Warning", reason, message),)))
         return newest

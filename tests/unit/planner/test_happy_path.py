@@ -108,8 +108,10 @@ def test_a_probe_asks_the_address_at_which_its_server_became_ready(world):
 def test_training_waits_until_the_solvers_pods_are_gone(world):
     world.pass_all("x-r1-probe")
     world.succeed("x-r1-probe")
+    before = world.status
     world.step()
     assert "x-r1-probe-server" not in world.children
+    assert world.status == before, "nothing has to be written before the accelerators are free"
     assert any("x-r1-probe-server" in name for name in world.pods)
     for _ in range(3):
         world.step()

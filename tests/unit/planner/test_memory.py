@@ -134,7 +134,7 @@ def test_a_child_that_is_held_by_a_finalizer_is_waited_for_and_named(world):
     plan = world.step()
     assert (plan.apply, plan.delete) == ((), ())
     assert world.condition("Progressing")["message"] == (
-        "train of round 1/2: waiting for InferenceService x-r1-probe-server to go"
+        "probe of round 1/2: waiting for InferenceService x-r1-probe-server to go"
     )
 
 
