@@ -5,8 +5,8 @@ stored status and what is there now. What woke the caller is not asked. These ar
 
 **Order.** Round 0 prepares the scenes and evaluates the base model. Every further round generates, probes (unless the
 signal is training), trains, and evaluates (every n-th round and the last). A place (round, stage) is passed in one
-direction only, and only when an attempt of it has succeeded and its model server is gone. The run ends with the last round, or before it by the
-stop rule.
+direction only, and only when an attempt of it has succeeded and its model server is gone. The run ends with the last
+round, or before it by the stop rule.
 
 **Two memories.** The status says where the run stands. Children say what a lost status write forgot: an attempt that
 exists counts, and a child beyond the stored place proves that the place was passed. The status keeps what children

@@ -1,8 +1,10 @@
 """Tells people what happened to a run: a Kubernetes Event and a line in the log. Called by the reconciler."""
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from evolution_operator.cluster.api import Api, ApiError
@@ -12,12 +14,48 @@ from evolution_operator.manifests.pod import MANAGER
 
 LONGEST_MESSAGE = 1024
 """Characters; the API server takes no more."""
+AT_ONCE = 4
+"""Requests: by one after another a busy operator tells less than happens."""
+ENOUGH = 100
+"""Decisions for each of them to tell; the next run that has something to tell is looked at again when it could."""
+LAST_WORDS_S = 2.0
+"""For the events that are not published yet when the operator stops."""
 
 log = logging.getLogger(__name__)
 
 
-async def publish(api: Api, raw: KubeObject, events: Iterable[Event]) -> None:
-    """Events about the run `raw`, one after another. One that is refused is only in the log: nothing is decided from events."""
+class Events:
+    """What is still to be told, each run's events in their order; the caller waits only where more than enough is waiting."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._queues: list[asyncio.Queue[tuple[KubeObject, Sequence[Event]]]] = [asyncio.Queue(ENOUGH) for _ in range(AT_ONCE)]
+
+    async def tell(self, raw: KubeObject, *events: Event) -> None:
+        """Of the run `raw`."""
+        if events:
+            queue = self._queues[hash(raw["metadata"]["uid"]) % AT_ONCE]
+            await queue.put((_as_named(raw), events))
+
+    async def publish(self) -> None:
+        """For ever; when the operator stops, those left."""
+        async with asyncio.TaskGroup() as group:
+            for queue in self._queues:
+                group.create_task(self._work_off(queue))
+
+    async def _work_off(self, queue: asyncio.Queue[tuple[KubeObject, Sequence[Event]]]) -> None:
+        try:
+            while True:
+                await _publish(self._api, *await queue.get())
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    while not queue.empty():
+                        await _publish(self._api, *queue.get_nowait())
+
+
+async def _publish(api: Api, raw: KubeObject, events: Iterable[Event]) -> None:
+    """One after another. One that is refused is only in the log: nothing is decided from events."""
     meta, here = raw["metadata"], where(raw)
     for index, event in enumerate(events):
         level = logging.INFO if event.type == "Normal" else logging.WARNING
@@ -34,11 +72,16 @@ async def publish(api: Api, raw: KubeObject, events: Iterable[Event]) -> None:
 def where(raw: KubeObject) -> dict[str, object]:
     """The run and its place, as every line of the log names them."""
     meta = raw["metadata"]
-    return {"namespace": meta["namespace"], "run": meta["name"], **place(raw)}
+    return {"namespace": meta["namespace"], "run": meta["name"], **_place(raw)}
 
 
-def place(raw: KubeObject) -> KubeObject:
-    """Where the run is, as its status says."""
+def _as_named(raw: KubeObject) -> KubeObject:
+    """As much of a run as events and the log say of it: in a storm hundreds wait to be published."""
+    kept = {field: raw["metadata"][field] for field in ("namespace", "name", "uid", "resourceVersion")}
+    return {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": kept, "status": _place(raw)}
+
+
+def _place(raw: KubeObject) -> KubeObject:
     return {field: said(raw, field) for field in ("round", "stage", "attempt")}
 
 

@@ -9,7 +9,7 @@ says something new, all are listed.
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ from evolution_api.explain import sentences
 from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN, LABEL_RUN_UID
 from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
-from evolution_operator.cluster.events import place, publish, where
+from evolution_operator.cluster.events import Events, where
 from evolution_operator.cluster.metrics import LOOK_SECONDS, PLAN_SECONDS, count_decision, count_run
 from evolution_operator.cluster.refusals import NAMESPACE_TERMINATING, Refusal, refusal_of, wait_s
 from evolution_operator.cluster.stored import as_json, difference, not_progressing, said
@@ -36,8 +36,6 @@ CONCURRENT_WRITES = 8
 """Runs whose status is written at once: few, for it costs the API server more than all the rest, and the other runs wait."""
 LONGEST_DEFERRAL_S = 0.5
 """For which such a write waits at most while other runs want their turn: in a storm all get their next child first."""
-LAST_WORDS_S = 2.0
-"""For the events that are not published yet when the operator stops."""
 ENDED = ("Succeeded", "Failed")
 ENDED_RESYNC_FACTOR = 30
 """How many times less often a run that has ended is looked at when nothing woke it."""
@@ -55,17 +53,16 @@ class Reconciler:
         self._namespaces = namespaces
         self._refused: dict[Key, tuple[str, int]] = {}
         """What was refused last for a run, and how often in a row."""
-        self._events: asyncio.Queue[tuple[KubeObject, Sequence[Event]]] = asyncio.Queue()
-        """What happened to runs, not published yet."""
+        self._events = Events(api)
         self._writing = asyncio.Semaphore(CONCURRENT_WRITES)
-        self._known: dict[Key, object] = {}
-        """What a look last saw of what is not the operator's own to write in a run."""
+        self._known: dict[Key, int] = {}
+        """Digest of what a look last saw of what is not the operator's own to write in a run."""
 
     async def work(self) -> None:
         """Take turns for ever."""
         slots = asyncio.Semaphore(CONCURRENT)
         async with asyncio.TaskGroup() as turns:
-            turns.create_task(self._publish())
+            turns.create_task(self._events.publish())
             turns.create_task(self._find())
             while True:
                 await slots.acquire()
@@ -84,17 +81,6 @@ class Reconciler:
                                 self._wakes.wake(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
             except ApiError as error:
                 log.warning("%s", error)
-
-    async def _publish(self) -> None:
-        """One event after another, in their order, out of the way of the next run's turn; when the operator stops, those left."""
-        try:
-            while True:
-                await publish(self._api, *await self._events.get())
-        finally:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_S):
-                    while not self._events.empty():
-                        await publish(self._api, *self._events.get_nowait())
 
     async def _turn(self, key: Key, slots: asyncio.Semaphore) -> None:
         with ExitStack() as slot:
@@ -183,7 +169,7 @@ class Reconciler:
                     await self._delete(todo)
                 if todo.finalizers != before:
                     newest = await self._write_finalizers(newest, todo.finalizers)
-        self._events.put_nowait((_named_by_events(newest), todo.events))
+        await self._events.tell(newest, *todo.events)
         return again_s
 
     def _wanted_after(
@@ -267,7 +253,7 @@ class Reconciler:
             kept = [finalizer for finalizer in meta["finalizers"] if finalizer != FINALIZER]
             newest = await self._write_finalizers(raw, kept)
             message = f"the run's objects in storage were not deleted, delete them by hand: {why}"
-            self._events.put_nowait((_named_by_events(newest), (Event("Warning", "StorageLeftBehind", message),)))
+            await self._events.tell(newest, Event("Warning", "StorageLeftBehind", message))
 
     async def _tell(self, raw: KubeObject, refusal: Refusal) -> None:
         try:
@@ -284,7 +270,7 @@ class Reconciler:
         change = difference(raw.get("status") or {}, status)
         newest = await self._merge(raw, {"status": change}, "status") if change else raw
         if all((c["type"], c["reason"]) != ("Progressing", reason) for c in said(raw, "conditions") or ()):
-            self._events.put_nowait((_named_by_events(newest), (Event("Warning", reason, message),)))
+            await self._events.tell(newest, Event("Warning", reason, message))
         return newest
 
 
@@ -294,22 +280,16 @@ def _changes(todo: Plan, run: EvolutionRun) -> bool:
     return bool(todo.apply or todo.delete) or not same
 
 
-def _wish(raw: KubeObject) -> object:
-    """What the plan reads of a run beside its status."""
+def _wish(raw: KubeObject) -> int:
+    """Digest of what the plan reads of a run beside its status."""
     meta = raw["metadata"]
     resume = meta.get("annotations", {}).get(ANNOTATION_RESUME)
-    return meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), meta.get("finalizers"), resume
+    return hash((meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), *meta.get("finalizers", ()), resume))
 
 
 def _light(raw: KubeObject) -> KubeObject:
     """A run without what is large in it and not needed to write about it."""
     return {**raw, "spec": {}, "metadata": {**raw["metadata"], "managedFields": []}}
-
-
-def _named_by_events(raw: KubeObject) -> KubeObject:
-    """As much of a run as events and the log say of it: in a storm thousands wait to be published."""
-    kept = {field: raw["metadata"][field] for field in ("namespace", "name", "uid", "resourceVersion")}
-    return {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": kept, "status": place(raw)}
 
 
 def _named(key: Key) -> dict[str, str]:
