@@ -16,8 +16,8 @@ LONGEST_MESSAGE = 1024
 """Characters; the API server takes no more."""
 AT_ONCE = 4
 """Requests: by one after another a busy operator tells less than happens."""
-ENOUGH = 100
-"""Decisions for each of them to tell; the next run that has something to tell is looked at again when it could."""
+ENOUGH = 1000
+"""Decisions that wait for each of them; a run that has more to tell is not looked at again before it could."""
 LAST_WORDS_S = 2.0
 """For the events that are not published yet when the operator stops."""
 
@@ -44,12 +44,17 @@ class Events:
                 group.create_task(self._work_off(queue))
 
     async def _work_off(self, queue: asyncio.Queue[tuple[KubeObject, Sequence[Event]]]) -> None:
+        under_way = None
         try:
             while True:
-                await _publish(self._api, *await queue.get())
+                told = await queue.get()
+                under_way = asyncio.create_task(_publish(self._api, *told))
+                await asyncio.shield(under_way)
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_S):
+                    if under_way is not None:
+                        await under_way
                     while not queue.empty():
                         await _publish(self._api, *queue.get_nowait())
 
