@@ -26,6 +26,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Collection, Mapping, Sequence
@@ -219,6 +220,7 @@ def be_program(request: Mapping[str, Any], server: int, owned: Server) -> NoRetu
         os.close(owned.wakeup_writer)
         os.environ.clear()
         os.environ.update(request["env"])
+        tempfile.tempdir = None  # or else it is the one that the server's own TMPDIR named
         output = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(output, 1)
         os.dup2(output, 2)

@@ -20,7 +20,9 @@ HERE = Path(__file__).parent
 SERVER = (
     sys.executable,
     "-c",
-    "import sys; from evolution_jobs.forkserver import main; main(sys.argv[1:], packages=['doubles'], steps=())",
+    # Some of what is imported ahead asks for the temporary folder, which Python remembers.
+    "import sys, tempfile; tempfile.gettempdir(); "
+    "from evolution_jobs.forkserver import main; main(sys.argv[1:], packages=['doubles'], steps=())",
 )
 PATIENCE_S = 20.0
 

@@ -54,6 +54,12 @@ def test_the_environment_is_the_given_one_and_no_other(programs: Programs, tmp_p
     assert (tmp_path / "said").read_text() == "- tell PATH,ORDER"
 
 
+def test_temporary_files_are_where_the_given_environment_says(programs: Programs, tmp_path: Path) -> None:
+    env = {"ORDER": "make-a-temporary-folder", "EVOLUTION_TERMINATION_LOG": str(tmp_path / "said"), "TMPDIR": str(tmp_path)}
+    ended(programs, programs.start("doubles.obey", [], env=env, cwd=tmp_path, log=tmp_path / "log", threads=1))
+    assert Path((tmp_path / "said").read_text()).parent == tmp_path
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
 def test_a_signal_ends_the_program_and_is_reported_as_a_shell_would(programs: Programs, tmp_path: Path, number: int) -> None:
     process = start(programs, tmp_path, "stay")

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,6 +14,8 @@ def main() -> None:
     print(f"ordered to {order}")  # noqa: T201
     if order == "say":
         Path(os.environ["EVOLUTION_TERMINATION_LOG"]).write_text(argument)
+    elif order == "make-a-temporary-folder":
+        Path(os.environ["EVOLUTION_TERMINATION_LOG"]).write_text(tempfile.mkdtemp())
     elif order == "exit":
         sys.exit(int(argument))
     elif order == "exit-if-index":
