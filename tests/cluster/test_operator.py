@@ -57,10 +57,13 @@ def test_a_run_goes_through_two_rounds_and_succeeds(lab: Lab, working: Daemon) -
     described = lab.api.kubectl("describe", "evo", "x", namespace=lab.namespace)
     story = [" ".join(line.split()) for line in described.partition("Events:")[2].splitlines()]
     told = [line.partition("evolution-operator ")[2] for line in story if "evolution-operator" in line]
-    assert "generate of round 1/2" in told
-    assert "generate of round 1 succeeded: 12 of 20 proposals accepted" in told
-    assert "train of round 2 succeeded: loss 1.5" in told
-    assert "all 2 rounds are done" in told
+    assert told[4:8] == [
+        "generate of round 1/2",
+        "generate of round 1 succeeded: 12 of 20 proposals accepted",
+        "probe of round 1/2",
+        "probe of round 1 succeeded: 2 easy, 6 frontier, 4 hard",
+    ]
+    assert told[-2:] == ["evaluate of round 2 succeeded: score 0.6, seeing 0.2", "all 2 rounds are done"]
     metrics = httpx.get(f"{working.url}/metrics", trust_env=False).text.splitlines()
     assert 'evolution_operator_runs{phase="Succeeded"} 1.0' in metrics
     assert 'evolution_operator_stage_seconds_count{stage="train"} 2.0' in metrics

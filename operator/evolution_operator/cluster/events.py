@@ -65,10 +65,12 @@ async def _publish(api: Api, raw: KubeObject, events: Iterable[Event]) -> None:
     for index, event in enumerate(events):
         level = logging.INFO if event.type == "Normal" else logging.WARNING
         log.log(level, "%s", event.message, extra={"reason": event.reason, **here})
-        told = f"{here}{event.reason}" if event.once else f"{meta['resourceVersion']}{index}"
-        digest = hashlib.sha256(f"{meta['uid']}{told}".encode()).hexdigest()
+        if event.once:
+            suffix = hashlib.sha256(f"{meta['uid']}{here}{event.reason}".encode()).hexdigest()[:16]
+        else:  # kubectl shows events of one second in the order of their names
+            suffix = f"{int(meta['resourceVersion']):014x}{index:02x}"
         try:
-            await api.create(_manifest(raw, event, digest))
+            await api.create(_manifest(raw, event, suffix))
         except ApiError as error:
             if not (event.once and error.reason == "AlreadyExists"):
                 log.warning("%s", error, extra=here)
@@ -90,12 +92,12 @@ def _place(raw: KubeObject) -> KubeObject:
     return {field: said(raw, field) for field in ("round", "stage", "attempt")}
 
 
-def _manifest(raw: KubeObject, event: Event, digest: str) -> KubeObject:
+def _manifest(raw: KubeObject, event: Event, suffix: str) -> KubeObject:
     meta, now = raw["metadata"], datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{meta['name'][:200].rstrip('-.')}.{digest[:16]}", "namespace": meta["namespace"]},
+        "metadata": {"name": f"{meta['name'][:200].rstrip('-.')}.{suffix}", "namespace": meta["namespace"]},
         "involvedObject": {
             "apiVersion": raw["apiVersion"],
             "kind": raw["kind"],
