@@ -32,6 +32,7 @@ logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
 import deepspeed  # noqa: E402
 import deepspeed.ops  # noqa: E402
 import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: E402 - it would be imported at the first optimiser, 3 s in every process
+from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine  # noqa: E402
 
 # No operator of its own: it would compile a shared-memory all-reduce at start, for seconds and with a compiler that images lack.
 deepspeed.ops.__compatible_ops__ = {}
@@ -83,6 +84,20 @@ def configuration(training: Training, dtype: str, parameters: int) -> dict[str, 
     }
 
 
+class StateWriter(TorchCheckpointEngine):  # type: ignore[misc] # DeepSpeed has no types
+    """Says why a file cannot be written: of a full disk torch itself says "unexpected pos"."""
+
+    def save(self, state_dict: dict[str, Any], path: str) -> None:
+        """Raises OSError."""
+        with Path(path).open("wb") as file:
+            try:
+                torch.save(state_dict, file)
+            except RuntimeError as failed:
+                if isinstance(failed.__context__, OSError):
+                    raise failed.__context__ from None
+                raise
+
+
 class Step(NamedTuple):
     loss: float
     """Mean over the answer tokens of the global batch, nats."""
@@ -109,6 +124,7 @@ class Trainer:
             model_parameters=parameters,
             config=configuration(training, dtype, sum(p.numel() for p in parameters)),
         )
+        self.engine.checkpoint_engine = StateWriter()
         self.engine.train()
 
     def step(self, packs: Sequence[Pack], most: int) -> Step:
