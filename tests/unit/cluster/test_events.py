@@ -8,6 +8,8 @@ from evolution_operator.cluster.events import AT_ONCE, ENOUGH, Events
 from evolution_operator.interface import Event
 
 TOLD = ("StageSucceeded", "StageStarted")
+MANY = 200
+"""Runs: whom each is told by is drawn by a hash, and with so many of them nobody is idle."""
 
 
 class Slow:
@@ -47,11 +49,11 @@ def test_several_runs_events_are_published_at_once_and_each_runs_in_their_order(
         api = Slow()
         events = Events(api)
         publishing = asyncio.create_task(events.publish())
-        for number in range(50):
+        for number in range(MANY):
             await tell(events, number)
         await asyncio.sleep(0.01)
         api.let.set()
-        while len(api.taken) < 100:
+        while len(api.taken) < MANY * len(TOLD):
             await asyncio.sleep(0.001)
         await stop(publishing)
         return api
@@ -59,7 +61,7 @@ def test_several_runs_events_are_published_at_once_and_each_runs_in_their_order(
     api = asyncio.run(story())
     assert api.busiest == AT_ONCE
     assert {name: [reason for told, reason in api.taken if told == name] for name, _ in api.taken} == {
-        f"x-{number}": list(TOLD) for number in range(50)
+        f"x-{number}": list(TOLD) for number in range(MANY)
     }
 
 
