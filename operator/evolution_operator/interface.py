@@ -76,10 +76,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order: apply, then write the status, then delete, then set the finalizers, then publish the events.
+    """What to do, in this order: set the finalizers that are new, apply, write the status, delete, drop the finalizers that have
+    to go, publish the events.
 
-    The order is what makes a crash between any two steps harmless: a child that was made before its status was written is found
-    again by its name, and a child is deleted only once the status holds what it said.
+    The order is what makes a crash between any two steps harmless: nothing is stored by a run that could be deleted without its
+    storage, a child that was made before its status was written is found again by its name, and a child is deleted only once
+    the status holds what it said.
     """
 
     status: EvolutionRunStatus

@@ -149,13 +149,15 @@ class Reconciler:
         if todo.unexplained:
             observed = replace(observed, events=await self._warnings(run))
             todo = plan(run, observed, now, self._settings)
+        before = run.metadata.finalizers
+        if len(todo.finalizers) > len(before):
+            raw, before = await self._write_finalizers(raw, todo.finalizers), todo.finalizers
         made = [await self._create(manifest, run) for manifest in todo.apply]
         again_s = self._wanted_after(run, todo, observed, made, now)
         # Hundreds may wait here in a storm: with no more than what is still to be written.
         todo = replace(todo, apply=())
         change = difference(raw.get("status") or {}, as_json(todo.status))
         raw = newest = _light(raw)
-        before = run.metadata.finalizers
         del observed, made, run
         if not change:  # and so nothing that the status has to hold first
             await self._delete(todo)

@@ -97,6 +97,7 @@ def test_the_operator_may_be_killed_after_each_write_of_a_run(api: Api, proxy: P
     proxy.after = kill
     with ThreadPoolExecutor(AT_ONCE) as pool:
         undisturbed = {run.story: run for run in pool.map(play, STORIES, [None] * len(STORIES))}
+        assert next(iter(undisturbed["troubled"].written)) == "PATCH evolutionruns", "its finalizer comes before what could store"
         stories = [run.story for run in undisturbed.values() for _ in range(run.written.total())]
         lasts = [(what, n + 1) for run in undisturbed.values() for what, times in run.written.items() for n in range(times)]
         disturbed = list(pool.map(play, stories, lasts))
