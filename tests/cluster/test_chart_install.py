@@ -100,7 +100,6 @@ def test_a_release_comes_and_grows_and_goes_and_the_runs_stay(helm: Helm, api: A
     ]
 
     # What the notes say to do next.
-    api.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/evolutionruns.evolution.spatial.io")
     eventually(lambda: is_there(api, "/apis/evolution.spatial.io/v1alpha1/evolutionruns"), "runs can be listed", 30)
     api.kubectl("apply", "-f", str(EXAMPLE))
     started = api.get("/apis/evolution.spatial.io/v1alpha1/namespaces/default/evolutionruns/rooms")

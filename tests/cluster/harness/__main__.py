@@ -55,7 +55,7 @@ def up(with_node: bool) -> None:
 type next:
   export KUBECONFIG={kubeconfig} KUBECACHEDIR={KUBECTL_CACHE} PATH={kubectl.parent}:$PATH
   kubectl apply --server-side -f crds/
-  kubectl wait --for=condition=Established crd --all
+  until kubectl get evo 2>/dev/null; do sleep 1; done
   kubectl apply -f examples/smoke.yaml
   kubectl get evo
 and in the end: make cluster-down
