@@ -74,6 +74,11 @@ class Family:
         child = self.find(place, attempt, role)
         return child.verdict if child is not None else ABSENT
 
+    def unheard(self, place: Place, attempt: int) -> bool:
+        """Whether that attempt has ended and its pods do not tell of its success: they may have been read before it ended."""
+        child = self.find(place, attempt, "work")
+        return child is not None and child.finished and child.verdict.state != "Succeeded"
+
     def unexplained(self, now: datetime) -> bool:
         """Whether pods are missing, and nobody has looked yet for events that may say why."""
         verdicts = [child.verdict for child in self.children if child.alive and not child.events]

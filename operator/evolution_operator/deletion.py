@@ -34,6 +34,7 @@ def plan_deletion(run: EvolutionRun, family: Family, now: datetime, settings: Se
     asked = run.metadata.deletion_timestamp
     assert asked is not None
     status = _entered(run.status, family)
+    unheard = family.unheard(CLEANUP, status.attempt)
     prefix = f"{run.spec.storage.uri}/{run_prefix(run.metadata.namespace, run.metadata.name, run.metadata.uid)}"
     children = [child for child in family.children if child.place != CLEANUP]
     delete = [child.ref for child in children if not child.terminating]
@@ -99,6 +100,7 @@ def plan_deletion(run: EvolutionRun, family: Family, now: datetime, settings: Se
         tuple(delete),
         tuple(events),
         requeue if held else None,
+        unheard=unheard,
         unexplained=held and family.unexplained(now),
     )
 

@@ -37,11 +37,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is there now.
-
-    The adapter reads `children` first and `pods` after them, so that a finished child's pods are seen finished; both by the label
-    `evolution.spatial.io/run` = `run_label(name)`, so that leftovers of an earlier run of that name are seen too.
-    """
+    """What is there now: what has the label `evolution.spatial.io/run` = `run_label(name)`, so that leftovers of an earlier run
+    of that name are seen too."""
 
     children: tuple[KubeObject, ...] = ()
     """Jobs, PyTorchJobs and InferenceServices, raw."""
@@ -94,5 +91,7 @@ class Plan:
     events: tuple[Event, ...] = ()
     requeue_after_s: float | None = None
     """Plan again after this many seconds, even if nothing happens; None: only when something does."""
+    unheard: bool = False
+    """A child has ended, but not all of its pods were seen to: better carry out the plan that is made with pods read later."""
     unexplained: bool = False
     """Pods are missing: better carry out the plan that is made with the `events` that may say why."""

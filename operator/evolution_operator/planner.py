@@ -91,6 +91,7 @@ def plan(run: EvolutionRun, observed: Observed, now: datetime, settings: Setting
     if run.metadata.deletion_timestamp is not None:
         return plan_deletion(run, family, now, settings)
     status, opening = _opened(run, now)
+    unheard = status.stage is not None and family.unheard(Place(status.round, status.stage), status.attempt)
     status, passed = _advanced(run, status, family, now)
     events = [*opening, *passed]
 
@@ -130,9 +131,15 @@ def plan(run: EvolutionRun, observed: Observed, now: datetime, settings: Setting
         status = with_phase(status, run, "Pending" if idle else "Running")
 
     held = run.spec.storage.on_delete == "Delete"
-    finalizers = finalizers_of(run, held=held)
     return Plan(
-        status, finalizers, steps.apply, steps.delete, tuple(events), steps.requeue_after_s, unexplained=family.unexplained(now)
+        status,
+        finalizers_of(run, held=held),
+        steps.apply,
+        steps.delete,
+        tuple(events),
+        steps.requeue_after_s,
+        unheard=unheard,
+        unexplained=family.unexplained(now),
     )
 
 

@@ -115,15 +115,19 @@ class Api:
 
     async def list(self, api_version: str, kind: str, namespace: str, selector: str) -> list[KubeObject]:
         """Whole objects of that label; none where the cluster does not know the kind."""
-        items, _ = await self.list_with_version(api_version, kind, namespace, selector)
+        items, _ = await self.list_at_least(api_version, kind, namespace, selector, 0)
         return [*items]
 
-    async def list_with_version(
-        self, api_version: str, kind: str, namespace: str, selector: str
+    async def list_at_least(
+        self, api_version: str, kind: str, namespace: str, selector: str, version: int
     ) -> tuple[Sequence[KubeObject], int]:
-        """The same, with the version of the cluster's state that the list shows; 0 where the kind is not known."""
+        """The same as at that version or later, or, for 0, as it is now; with the version that it shows, 0 where the kind is
+        not known."""
+        query = {"labelSelector": selector}
+        if version:
+            query |= {"resourceVersion": str(version), "resourceVersionMatch": "NotOlderThan"}
         try:
-            return await self._listed(api_version, kind, namespace, {"labelSelector": selector})
+            return await self._listed(api_version, kind, namespace, query)
         except ApiError as error:
             if error.status == 404:
                 return [], 0

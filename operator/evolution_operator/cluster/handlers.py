@@ -85,6 +85,7 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
             wakes.wake(Key(meta["namespace"], meta["name"]))
 
     async def child_changed(event: Any, **_: Any) -> None:
+        reconciler.recent.heard(event["object"])
         meta = event["object"]["metadata"]
         label = meta.get("labels", {}).get(LABEL_RUN)
         decisive = decisive_of(event["object"])

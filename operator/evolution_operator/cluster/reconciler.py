@@ -21,6 +21,7 @@ from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.events import Events, where
 from evolution_operator.cluster.metrics import LOOK_SECONDS, PLAN_SECONDS, count_decision, count_run
+from evolution_operator.cluster.recent import Recent
 from evolution_operator.cluster.refusals import NAMESPACE_TERMINATING, Refusal, refusal_of, wait_s
 from evolution_operator.cluster.stored import as_json, difference, not_progressing, said
 from evolution_operator.cluster.wakes import Key, Wakes
@@ -30,6 +31,9 @@ from evolution_operator.planner import plan
 from evolution_operator.verdicts import plain
 
 CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
+PODS = ("v1", "Pod")
+GONE_S = 1.0
+"""After which what was deleted is looked for, where nobody said that it is gone."""
 CONCURRENT = 32
 """Runs that are read, and get their next child, at once: enough to keep a core busy while lists are waited for."""
 CONCURRENT_WRITES = 8
@@ -54,6 +58,7 @@ class Reconciler:
         self._refused: dict[Key, tuple[str, int]] = {}
         """What was refused last for a run, and how often in a row."""
         self._events = Events(api)
+        self.recent = Recent(api)
         self._writing = asyncio.Semaphore(CONCURRENT_WRITES)
         self._known: dict[Key, int] = {}
         """Digest of what a look last saw of what is not the operator's own to write in a run."""
@@ -146,6 +151,9 @@ class Reconciler:
         observed = await self._observe(run)
         with PLAN_SECONDS.time():
             todo = plan(run, observed, now, self._settings)
+        if todo.unheard:
+            observed = replace(observed, pods=tuple(await self.recent.list(*PODS, *_of(run), live=True)))
+            todo = plan(run, observed, now, self._settings)
         if todo.unexplained:
             observed = replace(observed, events=await self._warnings(run))
             todo = plan(run, observed, now, self._settings)
@@ -179,7 +187,7 @@ class Reconciler:
     ) -> float | None:
         """Seconds until the next look at what `done` leaves behind: none, if the plan would do more about what should be there.
 
-        Nothing is carried out from here: whether it is there is read by that look.
+        Nothing is carried out from here: whether it is there is read by that look. That what was deleted is gone is heard.
         """
         if not _changes(done, run):
             return done.requeue_after_s
@@ -190,20 +198,15 @@ class Reconciler:
         later = run.model_copy(update={"status": done.status, "metadata": metadata})
         left = replace(observed, children=tuple(children), pods=tuple(pods))
         more = plan(later, left, now, self._settings)
-        return 0.0 if _changes(more, later) else more.requeue_after_s
+        if not _changes(more, later):
+            return more.requeue_after_s
+        return GONE_S if done.delete else 0.0
 
     async def _observe(self, run: EvolutionRun) -> Observed:
-        """Children before pods, as `Observed` asks for: all are asked for at once, since a list may take the API server 100 ms;
-        where a child has changed since the pods' list, they are listed again."""
-        namespace, selector = run.metadata.namespace, f"{LABEL_RUN}={run_label(run.metadata.name)}"
-        kinds = (*CHILDREN, ("v1", "Pod"))
-        *lists, (pods, version) = await asyncio.gather(
-            *(self._api.list_with_version(*kind, namespace, selector) for kind in kinds)
+        jobs, pytorch_jobs, services, pods = await asyncio.gather(
+            *(self.recent.list(*kind, *_of(run)) for kind in (*CHILDREN, PODS))
         )
-        children = tuple(child for found, _ in lists for child in found)
-        if any(int(child["metadata"]["resourceVersion"]) > version for child in children):
-            pods = await self._api.list("v1", "Pod", namespace, selector)
-        return Observed(children, tuple(pods))
+        return Observed((*jobs, *pytorch_jobs, *services), tuple(pods))
 
     async def _warnings(self, run: EvolutionRun) -> tuple[KubeObject, ...]:
         """What controllers say of what they could not make, where the operator may read it."""
@@ -219,16 +222,17 @@ class Reconciler:
     async def _create(self, manifest: KubeObject, run: EvolutionRun) -> KubeObject:
         """The child, made now; or by an earlier look or another replica, where one of that name is this run's own."""
         try:
-            return await self._api.create(manifest)
+            child = await self._api.create(manifest)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
             meta = manifest["metadata"]
-            there = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
-            if there["metadata"].get("labels", {}).get(LABEL_RUN_UID) != run.metadata.uid:
+            child = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
+            if child["metadata"].get("labels", {}).get(LABEL_RUN_UID) != run.metadata.uid:
                 message = "one of that name exists and belongs to another run, or to none"
                 raise ApiError(error.doing, 409, "ChildOfAnotherRun", message) from error
-            return there
+        self.recent.heard(child)
+        return child
 
     async def _delete(self, todo: Plan) -> None:
         await asyncio.gather(*(self._api.delete(ref) for ref in todo.delete))
@@ -292,6 +296,11 @@ def _wish(raw: KubeObject) -> int:
 def _light(raw: KubeObject) -> KubeObject:
     """A run without what is large in it and not needed to write about it."""
     return {**raw, "spec": {}, "metadata": {**raw["metadata"], "managedFields": []}}
+
+
+def _of(run: EvolutionRun) -> tuple[str, str]:
+    """Namespace and label of a run's children and pods."""
+    return run.metadata.namespace, f"{LABEL_RUN}={run_label(run.metadata.name)}"
 
 
 def _named(key: Key) -> dict[str, str]:

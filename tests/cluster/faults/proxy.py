@@ -39,7 +39,7 @@ class Request:
     method: str
     path: str
     name: str
-    """Of the object; for a list, of the run whose objects are asked for, or nothing for the list of all runs."""
+    """Of the object; for a list, of the run whose objects are asked for, or nothing where it is not of one run."""
     status: int = 0
     """The API server's answer; 0 as long as there is none."""
 
@@ -86,8 +86,8 @@ class Proxy:
     """Called when the API server has answered, before the operator hears of it."""
     slow_s: Callable[[Request], float] = lambda request: 0.0
     """How long the answer is then held back."""
-    _shown: dict[str, tuple[int, frozenset[str], int]] = field(default_factory=dict)
-    """Of what was read last, by its address: version of the newest object, which objects there are, version of the answer."""
+    _shown: dict[tuple[str, str], tuple[int, frozenset[str], int]] = field(default_factory=dict)
+    """Of what was read last, by path and name: version of the newest object, which objects there are, version of the answer."""
 
     def __enter__(self) -> Self:
         started = threading.Event()
@@ -177,8 +177,9 @@ class Proxy:
         items: list[Object] = found["items"] if is_list else [found]
         newest = max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
         there = frozenset(item["metadata"]["uid"] for item in items)
-        newest_before, there_before, read_before = self._shown.get(request.path_qs, (0, frozenset[str](), 0))
-        self._shown[request.path_qs] = newest, there, int(found["metadata"]["resourceVersion"])
+        what = done.path, done.name
+        newest_before, there_before, read_before = self._shown.get(what, (0, frozenset[str](), 0))
+        self._shown[what] = newest, there, int(found["metadata"]["resourceVersion"])
         if (newest, there) == (newest_before, there_before):
             return answer
         version = newest - 1 if newest > read_before else read_before
@@ -241,7 +242,5 @@ def _news(line: bytes) -> News | None:
 async def _name(request: web.Request) -> str:
     if request.method == "POST":
         return str((await request.json())["metadata"]["name"])
-    if "limit" in request.query:
-        return ""
     selector = request.query.get("labelSelector")
-    return selector.partition("=")[2] if selector else request.path.split("/namespaces/")[1].split("/")[2]
+    return selector.partition("=")[2] if selector else "".join(request.path.split("/namespaces/")[1].split("/")[2:3])

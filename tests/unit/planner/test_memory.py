@@ -1,5 +1,7 @@
 """Two memories: children remember what a lost status write forgot, the status what garbage collection took."""
 
+from copy import deepcopy
+
 import pytest
 
 PLACES = ("x-r0-prepare", "x-r0-evaluate", "x-r1-generate", "x-r1-probe-server", "x-r1-probe", "x-r1-train", "x-r1-evaluate")
@@ -150,3 +152,28 @@ def test_an_attempt_that_exists_counts_even_where_nothing_else_remembers_it(worl
     world.settle()
     assert set(world.children) == {"x-r0-prepare-a2"}
     assert world.status["attempt"] == 2
+
+
+@pytest.mark.parametrize("seen", ["not yet", "running"])
+@pytest.mark.parametrize("place", ["x-r1-generate", "x-r1-train"])
+def test_pods_that_were_read_before_their_child_ended_are_to_be_read_again(world, place, seen):
+    world.pass_all(place)
+    world.start(place)
+    before = {} if seen == "not yet" else deepcopy(world.pods)
+    assert not world.look().unheard
+    world.succeed(place)
+    ended, world.pods = world.pods, before
+    assert world.look().unheard
+    world.pods = ended
+    assert not world.look().unheard
+
+
+def test_a_failed_child_s_pods_are_read_again_and_a_failed_cleanup_s_too(world_of):
+    world = world_of(storage={"uri": "s3://bucket", "onDelete": "Delete"})
+    world.pass_all("x-r1-train")
+    world.fail("x-r1-train")
+    assert world.step().unheard
+    world.ask_deletion()
+    world.pass_all("x-r0-cleanup")
+    world.fail("x-r0-cleanup")
+    assert world.look().unheard
