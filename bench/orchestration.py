@@ -261,7 +261,7 @@ class Bench:
             started = time.perf_counter()
             await field.begin(units)
             begun = time.perf_counter() - started
-            await _all(field.wait(unit) for unit in units[GROUP:])
+            await _all(field.wait(unit) for unit in units)
             await measured.quiet()
             at_rest, peak, cpu = measured.resident_mib(), measured.peak_mib(), measured.cpu_s()
 

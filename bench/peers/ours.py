@@ -23,7 +23,7 @@ class Ours:
         self.watched = [
             collection({"apiVersion": version, "kind": kind, "metadata": {"namespace": namespace}}) for version, kind in CHILDREN
         ]
-        self._kinds = {f"{kind.lower()}s": (version, kind) for version, kind in CHILDREN}
+        self._waited_for: set[str] = set()
 
     async def begin(self, unit: str) -> None:
         meta = {"name": unit, "namespace": self.namespace}
@@ -43,7 +43,9 @@ class Ours:
     async def wait(self, child: Object) -> Object:
         """Its pod, which is there from now on: the operator need not ask why it is not."""
         pod = _pod(child)
-        await self._client.send("POST", collection(pod), pod)
+        if child["metadata"]["uid"] not in self._waited_for:
+            self._waited_for.add(child["metadata"]["uid"])
+            await self._client.send("POST", collection(pod), pod)
         return pod
 
     async def end(self, child: Object) -> None:

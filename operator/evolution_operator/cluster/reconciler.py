@@ -203,10 +203,10 @@ class Reconciler:
         return GONE_S if done.delete else 0.0
 
     async def _observe(self, run: EvolutionRun) -> Observed:
-        jobs, pytorch_jobs, services, pods = await asyncio.gather(
-            *(self.recent.list(*kind, *_of(run)) for kind in (*CHILDREN, PODS))
-        )
-        return Observed((*jobs, *pytorch_jobs, *services), tuple(pods))
+        """Children before pods: a child ends after its pods have."""
+        lists = await asyncio.gather(*(self.recent.list(*kind, *_of(run)) for kind in CHILDREN))
+        pods = await self.recent.list(*PODS, *_of(run))
+        return Observed(tuple(child for found in lists for child in found), tuple(pods))
 
     async def _warnings(self, run: EvolutionRun) -> tuple[KubeObject, ...]:
         """What controllers say of what they could not make, where the operator may read it."""
