@@ -21,7 +21,7 @@ from evolution_operator.children import family_of
 from evolution_operator.cli.places import Details, KeptRun, happened, reached_by
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.kubeconfig import KubeconfigError, login
-from evolution_operator.cluster.reconciler import CHILDREN
+from evolution_operator.cluster.reconciler import CHILDREN, PODS
 from evolution_operator.interface import KubeObject, Observed
 from evolution_operator.local.errors import LocalError
 
@@ -164,7 +164,7 @@ class ClusterRun:
         own = f"{LABEL_RUN_UID}={meta.uid}"
         *found, pods, events = await asyncio.gather(
             *(permitted(api.list(*kind, meta.namespace, own)) for kind in CHILDREN),
-            permitted(api.list("v1", "Pod", meta.namespace, own)),
+            permitted(api.list(*PODS, meta.namespace, own)),
             permitted(api.list_known("v1", "Event", meta.namespace, fieldSelector=f"involvedObject.uid={meta.uid}")),
         )
         family = family_of(self.run, Observed(tuple(plain(child) for each in found for child in each), tuple(map(plain, pods))))

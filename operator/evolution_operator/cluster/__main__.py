@@ -7,6 +7,7 @@ In a pod it uses the pod's service account, elsewhere the kubeconfig (KUBECONFIG
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -106,6 +107,9 @@ async def first_of(*parts: Coroutine[Any, Any, Any]) -> None:
 def main() -> int:
     options = arguments()
     configure()
+    # What was imported stays, and what a look reads soon goes: the usual search for cycles is a tenth of the work.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     try:
         uvloop.run(operate(options))
     except (LeaseLostError, kopf.LoginError) as error:

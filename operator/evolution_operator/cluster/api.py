@@ -94,8 +94,10 @@ class Api:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def get(self, api_version: str, kind: str, namespace: str, name: str) -> KubeObject:
-        return await self._call(f"read {kind} {name}", "GET", path(api_version, kind, namespace, name))
+    async def get(self, api_version: str, kind: str, namespace: str, name: str, at_least: int = 0) -> KubeObject:
+        """As it was at that version or later; as it is now for 0."""
+        query = {"resourceVersion": str(at_least)} if at_least else None
+        return await self._call(f"read {kind} {name}", "GET", path(api_version, kind, namespace, name), query=query)
 
     async def list_known(self, api_version: str, kind: str, namespace: str = "", **query: str) -> list[KubeObject]:
         """Whole objects of a namespace, or of all; refused with status 404 where the cluster does not know the kind."""

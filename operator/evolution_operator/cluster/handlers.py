@@ -80,6 +80,7 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
     """Children of which something decisive was heard, by uid."""
 
     async def run_changed(event: Any, **_: Any) -> None:
+        reconciler.recent.heard(event["object"])
         meta = event["object"]["metadata"]
         if event["type"] == "DELETED" or not reconciler.knows(event["object"]):
             wakes.wake(Key(meta["namespace"], meta["name"]))

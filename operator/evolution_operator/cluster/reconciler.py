@@ -1,9 +1,9 @@
-"""Looks at one run after another: live reads, the plan, and its effects in the order that `Plan` states. Started by `__main__`.
+"""Looks at one run after another: what is there, the plan, its effects in the order that `Plan` states. Started by `__main__`.
 
-Nothing that decides is remembered between two looks but how often in a row the same request for a run was refused. A look is
-followed by another one where its plan would do more about what it left behind; else a run is looked at when it is woken, when
-its plan asked for it, and from time to time in case a wake was lost; for the wake of a run that nobody has heard of, or that
-says something new, all are listed.
+Nothing that decides is remembered between two looks but how often in a row the same request for a run was refused, and how new
+what is read has to be at least. A look is followed by another one where its plan would do more about what it left behind; else a
+run is looked at when it is woken, when its plan asked for it, and from time to time in case a wake was lost; for the wake of a
+run that nobody has heard of, or that says something new, all are listed.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from evolution_api.explain import sentences
-from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN, LABEL_RUN_UID
+from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN_UID
 from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.events import Events, where
@@ -83,6 +83,8 @@ class Reconciler:
                     async for page in self._api.metadata(API_VERSION, KIND, namespace):
                         for raw in page:
                             if not self.knows(raw):
+                                # Its look must find it, whichever API server answers; metadata alone says another kind.
+                                self.recent.heard({**raw, "kind": KIND})
                                 self._wakes.wake(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
             except ApiError as error:
                 log.warning("%s", error)
@@ -105,7 +107,7 @@ class Reconciler:
         """
         raw: KubeObject | None = None
         try:
-            raw = await self._api.get(API_VERSION, KIND, key.namespace, key.name)
+            raw = await self.recent.run(key.namespace, key.name)
             self._known[key] = _wish(raw)
             count_run(key, said(raw, "phase") or "Pending")
             again_s = await self._carry_out(raw, slot)
@@ -152,7 +154,7 @@ class Reconciler:
         with PLAN_SECONDS.time():
             todo = plan(run, observed, now, self._settings)
         if todo.unheard:
-            observed = replace(observed, pods=tuple(await self.recent.list(*PODS, *_of(run), live=True)))
+            observed = replace(observed, pods=tuple(await self.recent.of_run(*PODS, *_of(run), live=True)))
             todo = plan(run, observed, now, self._settings)
         if todo.unexplained:
             observed = replace(observed, events=await self._warnings(run))
@@ -204,8 +206,8 @@ class Reconciler:
 
     async def _observe(self, run: EvolutionRun) -> Observed:
         """Children before pods: a child ends after its pods have."""
-        lists = await asyncio.gather(*(self.recent.list(*kind, *_of(run)) for kind in CHILDREN))
-        pods = await self.recent.list(*PODS, *_of(run))
+        lists = await asyncio.gather(*(self.recent.of_run(*kind, *_of(run)) for kind in CHILDREN))
+        pods = await self.recent.of_run(*PODS, *_of(run))
         return Observed(tuple(child for found in lists for child in found), tuple(pods))
 
     async def _warnings(self, run: EvolutionRun) -> tuple[KubeObject, ...]:
@@ -242,6 +244,7 @@ class Reconciler:
 
     async def _merge(self, raw: KubeObject, change: KubeObject, subresource: str = "") -> KubeObject:
         newest = await self._api.merge(raw, change, subresource)
+        self.recent.heard(newest)
         meta = newest["metadata"]
         key = Key(meta["namespace"], meta["name"])
         self._known[key] = _wish(newest)
@@ -300,7 +303,7 @@ def _light(raw: KubeObject) -> KubeObject:
 
 def _of(run: EvolutionRun) -> tuple[str, str]:
     """Namespace and label of a run's children and pods."""
-    return run.metadata.namespace, f"{LABEL_RUN}={run_label(run.metadata.name)}"
+    return run.metadata.namespace, run_label(run.metadata.name)
 
 
 def _named(key: Key) -> dict[str, str]:

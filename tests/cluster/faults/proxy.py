@@ -155,26 +155,30 @@ class Proxy:
             return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
 
     async def _harm(self, request: web.Request) -> web.Response:
-        asked = Request(request.method, request.path, await _name(request))
-        instead = self.before(asked)
-        if instead is not None:
-            return instead
+        """What lists the objects of several runs counts as a request for each of them."""
+        asked = [Request(request.method, request.path, name) for name in await _names(request)]
+        for one in asked:
+            instead = self.before(one)
+            if instead is not None:
+                return instead
         answer = await self._pass_on(request)
-        done = replace(asked, status=answer.status)
-        if request.method == "GET" and answer.status == 200 and self.late(done):
-            answer = await self._as_it_was(request, done, answer)
-        self.requests.append(done)
-        self.after(done)
-        await asyncio.sleep(self.slow_s(done))
+        done = [replace(one, status=answer.status) for one in asked]
+        for one in done:
+            if request.method == "GET" and answer.status == 200 and self.late(one):
+                answer = await self._as_it_was(request, one, answer)
+        for one in done:
+            self.requests.append(one)
+            self.after(one)
+        await asyncio.sleep(max(map(self.slow_s, done)))
         return answer
 
     async def _as_it_was(self, request: web.Request, done: Request, answer: web.Response) -> web.Response:
-        """The answer one version before the newest object in it, or, where objects have only gone, as it was when they were
-        there; the answer itself where it was shown before."""
+        """The answer with what it says of that run one version before the newest object of the run in it, or, where objects have
+        only gone, as it was when they were there; the answer itself where it was shown before."""
         assert isinstance(answer.body, bytes)
         found = json.loads(answer.body)
         is_list = "items" in found
-        items: list[Object] = found["items"] if is_list else [found]
+        items: list[Object] = [item for item in found["items"] if _of(item) == done.name] if is_list else [found]
         newest = max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
         there = frozenset(item["metadata"]["uid"] for item in items)
         what = done.path, done.name
@@ -183,9 +187,11 @@ class Proxy:
         if (newest, there) == (newest_before, there_before):
             return answer
         version = newest - 1 if newest > read_before else read_before
-        query = {**request.query, "resourceVersion": str(version), "resourceVersionMatch": "Exact"}
+        query = {"resourceVersion": str(version), "resourceVersionMatch": "Exact"}
         where = request.path
-        if not is_list:
+        if is_list:
+            query["labelSelector"] = f"{LABEL_RUN}={done.name}"
+        else:
             where, _, name = where.rpartition("/")
             query["fieldSelector"] = f"metadata.name={name}"
         async with self._upstream(request, str(request.rel_url.with_path(where).with_query(query)), b"") as older:
@@ -196,7 +202,10 @@ class Proxy:
         self.shown_late += 1
         if not items:
             self.outlived.add((done.run, done.kind))
-        return web.json_response(then if is_list else then["items"][0])
+        if not is_list:
+            return web.json_response(then["items"][0])
+        found["items"] = [*then["items"], *(item for item in found["items"] if _of(item) != done.name)]
+        return web.json_response(found)
 
     def _upstream(self, request: web.Request, path: str, body: bytes) -> "aiohttp.client._RequestContextManager":
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
@@ -239,8 +248,15 @@ def _news(line: bytes) -> News | None:
     )
 
 
-async def _name(request: web.Request) -> str:
+def _of(child: Object) -> str:
+    return str(child["metadata"]["labels"][LABEL_RUN])
+
+
+async def _names(request: web.Request) -> list[str]:
+    """Of the object; for a list, of the runs whose objects are asked for, or nothing where it is not of runs."""
     if request.method == "POST":
-        return str((await request.json())["metadata"]["name"])
+        return [(await request.json())["metadata"]["name"]]
     selector = request.query.get("labelSelector")
-    return selector.partition("=")[2] if selector else "".join(request.path.split("/namespaces/")[1].split("/")[2:3])
+    if selector:
+        return selector.partition(" in (")[2].rstrip(")").split(",")
+    return ["".join(request.path.split("/namespaces/")[1].split("/")[2:3])]

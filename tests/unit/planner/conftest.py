@@ -53,7 +53,14 @@ class World:
     def __init__(self, **changes: Any) -> None:
         self.now = START
         self.spec = laid_over(SPEC, changes)
-        self.meta: dict[str, Any] = {"name": "x", "namespace": "lab", "uid": "uid-x", "generation": 1, "annotations": {}}
+        self.meta: dict[str, Any] = {
+            "name": "x",
+            "namespace": "lab",
+            "uid": "uid-x",
+            "generation": 1,
+            "annotations": {},
+            "finalizers": [],
+        }
         self.status: dict[str, Any] = {}
         self.children: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, dict[str, Any]] = {}
@@ -81,6 +88,8 @@ class World:
     def step(self, *, lose_status: bool = False, lose_deletes: bool = False) -> Plan:
         """Plan once and carry it out, in the order that `Plan` asks for."""
         plan_ = self.look()
+        if len(plan_.finalizers) > len(self.meta["finalizers"]):
+            self.meta["finalizers"] = list(plan_.finalizers)
         for manifest in plan_.apply:
             self.create(manifest)
         if lose_status:
