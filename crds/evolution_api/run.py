@@ -270,7 +270,7 @@ class Sandbox(Resource):
     """Limits of one program."""
 
     timeout_milliseconds: int = Field(default=250, ge=1, le=60_000)
-    """Wall-clock limit."""
+    """Wall-clock limit. Out of time with the processor for less than a quarter of it, a program is run again, 7 times at most."""
     memory_mebibytes: int = Field(default=64, ge=1, le=4096)
     """Memory limit."""
     max_recursion: int = Field(default=100, ge=1, le=1000)

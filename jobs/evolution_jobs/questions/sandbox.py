@@ -12,6 +12,7 @@ Not covered: the total over many programs (the caller counts them) and the truth
 import math
 import os
 import re
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ MAX_SUSPENSIONS = 2000
 """Calls into the geometry library and first uses of its names that one program may make (about 15 microseconds each)."""
 GRACE_S = 0.25
 """Beyond its time limit a worker that does not stop by itself (one huge power, say) is killed after this wait."""
-RUNS_WHEN_LATE = 2
-"""A program out of time is run once more: Monty's is a wall clock, which on a busy machine also runs while others work."""
+RUNS_WHEN_STARVED = 8
+"""Monty's is a wall clock, which on a busy or halted machine also runs while others work. A program out of time that had the
+processor for less than a quarter of it is run again, 8 runs at most, lest the same scene and seed give other questions."""
 MAX_PRINTED_BYTES = 1 << 20
 """What is printed is thrown away; more of it ends the program (program_memory)."""
 MAX_ANSWER_CHARACTERS = 2000
@@ -98,14 +100,14 @@ class Sandbox:
 
     def run(self, program: str, scene: Scene) -> Outcome:
         """The value of the program's last expression over this scene."""
-        for _ in range(RUNS_WHEN_LATE):
-            outcome = self._run(program, scene)
-            if outcome.reason != "program_timeout":
+        for _ in range(RUNS_WHEN_STARVED):
+            turn = _Turn(geometry(scene), self._time_s)
+            outcome = self._run(program, turn)
+            if outcome.reason != "program_timeout" or not turn.starved:
                 break
         return outcome
 
-    def _run(self, program: str, scene: Scene) -> Outcome:
-        turn = _Turn(geometry(scene), self._time_s)
+    def _run(self, program: str, turn: "_Turn") -> Outcome:
         try:
             with _workers().checkout(limits=self._limits, os_policy=_POLICY) as session:
                 value = turn.play(session, program)
@@ -114,9 +116,18 @@ class Sandbox:
         return _plain(value)
 
 
+def _processor_s(worker: int) -> float:
+    """Processor time of this thread, this worker and all that ended: a worker that was killed meanwhile is one of those."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        lived_s = time.clock_gettime(~worker << 3 | 2)  # Linux's number of a process's clock: clock_getcpuclockid(3)
+    except OSError:
+        lived_s = 0.0
+    return time.thread_time() + lived_s + ended.ru_utime + ended.ru_stime
+
+
 class _Turn:
     """One program from its start to its value.
-
 
     Its calls come back to us one by one instead of out of the interpreter's hands, so that a signal (SIGTERM, Ctrl-C) that
     arrives in one of them is ours and never the program's to catch.
@@ -125,11 +136,22 @@ class _Turn:
     def __init__(self, library: Geometry, time_s: float) -> None:
         self.library = library
         self.time_left_s = time_s
-        """Monty's own clock stands still while we work, so what the geometry library takes is bounded here."""
+        """Processor time for the geometry library: Monty's own clock stands still while that works."""
+        self.starved = False
+        """Whether the program had the processor, in its worker and here, for less than a quarter of the time that it took."""
         self.failure: GeometryError | None = None
         """The last question that the geometry library could not answer."""
 
     def play(self, session: pydantic_monty.MontySession, program: str) -> object:
+        worker = session.worker_pid
+        assert worker is not None  # it is one of our own, and idle
+        began_s, worked_s = time.perf_counter(), _processor_s(worker)
+        try:
+            return self._play(session, program)
+        finally:
+            self.starved = _processor_s(worker) - worked_s < (time.perf_counter() - began_s) / 4
+
+    def _play(self, session: pydantic_monty.MontySession, program: str) -> object:
         functions = self.library.functions
         printed = pydantic_monty.CollectString(MAX_PRINTED_BYTES)  # read by nobody; no Python of ours runs while it fills
         state = session.feed_start(program, external_lookup=dict(functions), print_callback=printed)
@@ -145,7 +167,7 @@ class _Turn:
     ) -> pydantic_monty.ExternalSettledResult:
         if self.time_left_s < 0:
             return {"exc_type": "TimeoutError", "message": OUT_OF_TIME}
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         try:
             return {"return_value": function(*call.args, **call.kwargs)}
         except GeometryError as error:
@@ -154,7 +176,7 @@ class _Turn:
         except TypeError as error:
             return {"exc_type": "TypeError", "message": str(error)}
         finally:
-            self.time_left_s -= time.perf_counter() - began_s
+            self.time_left_s -= time.thread_time() - began_s
 
 
 def _plain(value: Any) -> Outcome:
