@@ -3,6 +3,7 @@
 The last words (a StageSummary) go to the container's termination message, where the planner reads them.
 """
 
+import atexit
 import json
 import logging
 import os
@@ -88,6 +89,12 @@ def start_logging(**context: object) -> None:
 
 def run(main: Callable[[StageInput], StageSummary]) -> NoReturn:
     """Run a stage program from its environment and exit: 0 done, 1 failed, 2 bad input, 143 terminated."""
+    sys.unraisablehook = _unraisable
+    leave(carry_out(main))
+
+
+def carry_out(main: Callable[[StageInput], StageSummary]) -> int:
+    """Run a stage program from its environment, leave its last words, and return its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     start_logging()
     started = time.monotonic()
@@ -101,16 +108,38 @@ def run(main: Callable[[StageInput], StageSummary]) -> NoReturn:
     except (BadInputError, CorruptError) as error:  # what lies in storage does not mend itself either
         log.error("%s", error)
         write_last_words(StageSummary(error=str(error), retryable=False))
-        sys.exit(EXIT_BAD_INPUT)
+        return EXIT_BAD_INPUT
     except TerminatedError:
-        log.warning("terminated by SIGTERM")
-        write_last_words(StageSummary(error="terminated by SIGTERM"))
-        sys.exit(EXIT_TERMINATED)
+        return _say_terminated()
     except Exception as error:  # the process ends here; the planner decides what follows
         log.error("%s", error, exc_info=True)
         last = traceback.extract_tb(error.__traceback__)[-1]
         write_last_words(StageSummary(error=f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"))
-        sys.exit(EXIT_FAILED)
+        return EXIT_FAILED
     log.info("done in %.1f s", time.monotonic() - started)
     write_last_words(summary)
-    sys.exit(0)
+    return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End this process without taking it apart: freeing what torch and its kin hold takes seconds of a busy machine."""
+    sys.unraisablehook = sys.__unraisablehook__  # from here on SIGTERM changes nothing of how it ended
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _say_terminated() -> int:
+    log.warning("terminated by SIGTERM")
+    write_last_words(StageSummary(error="terminated by SIGTERM"))
+    return EXIT_TERMINATED
+
+
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """SIGTERM may arrive in a callback whose exceptions Python drops: an import runs one for every module."""
+    if isinstance(lost.exc_value, TerminatedError):
+        leave(_say_terminated())
+    sys.__unraisablehook__(lost)

@@ -1,6 +1,9 @@
 """A program's last words fit into the container's termination message whatever they are about."""
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,40 @@ from evolution_jobs.program import (
     TERMINATION_MESSAGE_BYTES,
     BadInputError,
     TerminatedError,
-    run,
+    carry_out,
     write_last_words,
 )
 from evolution_jobs.storage.store import CorruptError
+
+SPEC = {"model": {"uri": "file:///m"}, "scenes": {"procedural": {}}, "storage": {"uri": "file:///s"}}
+JOB = StageInput(namespace="default", run="r", uid="u", stage="generate", round=1, spec=EvolutionRunSpec.model_validate(SPEC))
+SIGNALLED_WHERE_PYTHON_DROPS_EXCEPTIONS = """
+import signal, time, weakref
+from evolution_jobs.program import run
+
+class Module: pass
+
+def main(_):
+    module = Module()
+    lock = weakref.ref(module, lambda _: signal.raise_signal(signal.SIGTERM))
+    del module
+    time.sleep(60)
+
+run(main)
+"""
+IS_DONE_WITH_A_THREAD_AT_WORK_AND_THEN_SIGNALLED = """
+import atexit, signal, threading, time
+from evolution_api.results import StageSummary
+from evolution_jobs.program import run
+
+def main(_):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    atexit.register(print, "what is left to do is done")
+    atexit.register(signal.raise_signal, signal.SIGTERM)
+    return StageSummary()
+
+run(main)
+"""
 
 
 @pytest.mark.parametrize("character", ["x", "é", "椅", "🪑"])
@@ -46,19 +79,37 @@ def test_a_long_error_is_cut_so_that_it_still_parses(tmp_path: Path, monkeypatch
 def test_the_way_it_ends_says_whether_another_attempt_can_help(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, retryable: bool
 ) -> None:
-    spec = {"model": {"uri": "file:///m"}, "scenes": {"procedural": {}}, "storage": {"uri": "file:///s"}}
-    job = StageInput(namespace="default", run="r", uid="u", stage="generate", round=1, spec=EvolutionRunSpec.model_validate(spec))
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "log"))
-    monkeypatch.setenv(ENV_INPUT, job.model_dump_json(by_alias=True))
+    monkeypatch.setenv(ENV_INPUT, JOB.model_dump_json(by_alias=True))
     handler = signal.getsignal(signal.SIGTERM)
 
     def program(_: StageInput) -> StageSummary:
         raise error
 
-    with pytest.raises(SystemExit) as ended:
-        run(program)
+    assert carry_out(program) == code
     signal.signal(signal.SIGTERM, handler)
-    assert ended.value.code == code
     said = StageSummary.model_validate_json((tmp_path / "log").read_text())
     assert said.retryable is retryable
     assert str(error) in str(said.error)
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "words"),
+    [
+        pytest.param(
+            SIGNALLED_WHERE_PYTHON_DROPS_EXCEPTIONS,
+            EXIT_TERMINATED,
+            "terminated by SIGTERM",
+            id="SIGTERM in a weakref's callback",
+        ),
+        pytest.param(IS_DONE_WITH_A_THREAD_AT_WORK_AND_THEN_SIGNALLED, 0, None, id="done"),
+    ],
+)
+def test_a_program_that_is_over_ends_at_once(tmp_path: Path, program: str, code: int, words: str | None) -> None:
+    environment = os.environ | {ENV_INPUT: JOB.model_dump_json(by_alias=True), ENV_TERMINATION_LOG: str(tmp_path / "log")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert StageSummary.model_validate_json((tmp_path / "log").read_text()).error == words
+    assert code or "what is left to do is done" in done.stdout

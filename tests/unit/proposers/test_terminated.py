@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_sigterm_while_the_model_is_asked_ends_the_program(server: Any, says: Any, job: Any, tmp_path: Path) -> None:
-    server.script = [says("", delay_s=3)]
+    server.script = [says("", delay_s=600)]
     run = job({"endpoint": {"url": server.url, "model": "m", "concurrency": 2}})
     words = tmp_path / "last-words"
     environment = os.environ | {ENV_INPUT: run.model_dump_json(by_alias=True), ENV_TERMINATION_LOG: str(words)}
@@ -27,10 +27,8 @@ def test_sigterm_while_the_model_is_asked_ends_the_program(server: Any, says: An
     while len(server.requests) < 2:
         assert program.poll() is None
         time.sleep(0.02)
-    sent = time.monotonic()
     program.send_signal(signal.SIGTERM)
-    program.communicate(timeout=20)
+    program.communicate(timeout=60)  # the answer would take ten minutes
     assert program.returncode == EXIT_TERMINATED
-    assert time.monotonic() - sent < 2.5
     assert StageSummary.model_validate_json(words.read_text()).error == "terminated by SIGTERM"
     assert run_store(run).list("rounds/0001") == []
