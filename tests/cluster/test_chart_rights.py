@@ -193,7 +193,7 @@ def assert_enough(release: Release, lab: Lab, operator: Daemon) -> None:
     try:
         live(lab, lambda: False)
         assert release.said_of_readiness()[0] == 200
-        eventually(lambda: "StorageDeleted" in lab.reasons(), "its last event", 30)
+        lab.wait_told("StorageDeleted")
     finally:
         operator.stop()
     about = [line for line in log_of(operator) if line.get("namespace") in (None, lab.namespace)]

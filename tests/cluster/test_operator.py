@@ -41,7 +41,7 @@ def test_a_run_goes_through_two_rounds_and_succeeds(lab: Lab, working: Daemon) -
     assert [record["round"] for record in status["rounds"]] == [0, 1, 2]
     assert (status["accepted"], status["frontierPercent"], status["score"]) == (24, 50, 0.6)
     assert status["best"] == {"round": 2, "score": 0.6, "checkpoint": "rounds/0002/train/checkpoint"}
-    eventually(lambda: "RunSucceeded" in lab.reasons(), "its last event", 30)
+    lab.wait_told("RunSucceeded")
     assert lab.reasons() == [*["StageStarted", "StageSucceeded"] * 10, "RunSucceeded"]
     assert {c["type"] for c in status["conditions"]} == {"Progressing", "Suspended", "Succeeded", "Failed"}
     # The last round's finished children stay readable; nothing holds a pod any more.
@@ -83,9 +83,9 @@ def test_a_failed_stage_is_tried_again_and_a_failed_run_is_resumed(lab: Lab, wor
     lab.start(retry={"limit": 1, "backoffSeconds": 0})
     first = lab.turn_to(1, "generate")
     lab.fail(first, StageSummary(error="the scenes are gone"))
-    eventually(lambda: "x-r1-generate-a2" in lab.names(), "a second attempt", 30)
-    assert lab.status()["attempt"] == 2
-    assert "Retrying" in lab.reasons()
+    eventually(lambda: lab.status().get("attempt") == 2, "a second attempt", 30)  # its child is made before that is said
+    assert "x-r1-generate-a2" in lab.names()
+    lab.wait_told("Retrying")
 
     second = lab.child("x-r1-generate-a2")
     assert second is not None
@@ -112,7 +112,7 @@ def test_suspend_frees_every_pod_and_resume_goes_on_from_there(lab: Lab, working
     again = lab.turn_to(1, "generate")
     assert again["metadata"]["uid"] != job["metadata"]["uid"]
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
-    assert {"Suspended", "Resumed"} <= set(lab.reasons())
+    lab.wait_told("Suspended", "Resumed")
 
 
 def test_a_deleted_run_with_storage_to_delete_waits_for_the_cleanup(lab: Lab, working: Daemon) -> None:
@@ -124,7 +124,7 @@ def test_a_deleted_run_with_storage_to_delete_waits_for_the_cleanup(lab: Lab, wo
     assert lab.status()["phase"] == "Deleting"
     lab.turn(lambda: not lab.exists(), "the run is gone")
     eventually(lambda: not (lab.names() or lab.pods()), "nothing is left", 60)
-    assert "StorageDeleted" in lab.reasons()
+    lab.wait_told("StorageDeleted")
 
 
 def test_a_run_made_again_under_the_same_name_starts_anew(lab: Lab, working: Daemon) -> None:
@@ -171,7 +171,7 @@ def test_more_rounds_open_a_run_again(lab: Lab, working: Daemon) -> None:
     lab.turn(lambda: lab.status().get("phase") == "Succeeded", "one round")
     lab.edit(rounds=2)
     lab.turn(lambda: lab.status()["progress"] == "2/2" and lab.status()["phase"] == "Succeeded", "the second round")
-    assert "Reopened" in lab.reasons()
+    lab.wait_told("Reopened")
 
 
 REFUSED_PODS = {
@@ -192,7 +192,7 @@ def test_pods_that_are_refused_are_told_in_words_and_the_run_goes_on(lab: Lab, w
         message = lab.condition("Progressing", name)["message"]
         assert message.startswith(f"prepare of round 0/1: 0 of 1 pods of Job {name}-r0-prepare are there: ")
         assert words in message
-    eventually(lambda: lab.reasons().count("PodsMissing") == len(REFUSED_PODS), "an event of each tells it", 30)
+    lab.wait_told("PodsMissing", times=len(REFUSED_PODS))
     lab.api.delete(address(quota))
     # The Job controller would try again in half a minute.
     waiting = lab.child("x-r0-prepare")
@@ -227,7 +227,7 @@ def test_a_quota_is_told_and_the_run_goes_on_when_there_is_room(lab: Lab, workin
     assert (told["status"], lab.condition("Stalled")["status"]) == ("False", "True")
     assert told["message"].startswith("cannot create Job x-r0-prepare: ")
     assert "count/jobs.batch" in told["message"]
-    assert "QuotaExceeded" in lab.reasons()
+    lab.wait_told("QuotaExceeded")
     lab.api.delete(address(quota))
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
 
@@ -239,12 +239,12 @@ def test_a_secret_that_is_missing_is_told_and_by_one_event(lab: Lab, working: Da
     lab.hold_up(job, "CreateContainerConfigError", 'secret "credentials" not found')
     eventually(lambda: lab.condition("Progressing").get("reason") == "CreateContainerConfigError", "the run says so", 30)
     assert 'secret "credentials" not found' in lab.condition("Progressing")["message"]
-    eventually(lambda: "CreateContainerConfigError" in lab.reasons(), "an event tells it", 30)
+    lab.wait_told("CreateContainerConfigError")
     for again, reason in (("ContainerCreating", "StageRunning"), ("CreateContainerConfigError", "CreateContainerConfigError")):
         lab.hold_up(job, again, 'secret "credentials" not found')
         eventually(lambda: lab.condition("Progressing")["reason"] == reason, "the run says so", 30)  # noqa: B023
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds once the pod starts")
-    eventually(lambda: "RunSucceeded" in lab.reasons(), "its last event", 30)
+    lab.wait_told("RunSucceeded")
     assert lab.reasons().count("CreateContainerConfigError") == 1
 
 
@@ -282,7 +282,7 @@ def test_a_child_name_that_somebody_else_took_is_told(lab: Lab, working: Daemon)
     lab.api.create(foreign)
     lab.start(rounds=1)
     eventually(lambda: lab.condition("Progressing").get("reason") == "ChildOfAnotherRun", "the run says so", 30)
-    eventually(lambda: "ChildOfAnotherRun" in lab.reasons(), "an event tells it", 30)
+    lab.wait_told("ChildOfAnotherRun")
     lab.api.delete(address(foreign))
     lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
 
@@ -341,7 +341,7 @@ def test_the_documented_rights_are_enough(lab: Lab, kubeconfig: Path, tmp_path: 
         lab.turn(lambda: lab.status().get("phase") == "Succeeded", "the run succeeds")
         lab.delete()
         lab.turn(lambda: not lab.exists(), "the run is gone")
-        eventually(lambda: "StorageDeleted" in lab.reasons(), "its last event", 30)
+        lab.wait_told("StorageDeleted")
     about = [line for line in log_of(limited) if line.get("namespace") in (None, lab.namespace)]
     assert [line["message"] for line in about if line["level"] != "info"] == []
 

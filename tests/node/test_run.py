@@ -266,8 +266,9 @@ def test_a_run_is_let_go_of_where_its_storage_is_gone(site: Site, s3: Daemon) ->
     try:
         site.delete()
         site.running_pod(0, "cleanup")
+        told = f"DeletingStorage: deleting s3://{BUCKET}/{prefix}; {WAY_OUT}"
+        eventually(lambda: progress(site) == told, told)
         assert site.exists()
-        assert progress(site) == f"DeletingStorage: deleting s3://{BUCKET}/{prefix}; {WAY_OUT}"
         site.edit(storage={"onDelete": "Retain"})
         eventually(lambda: not site.exists(), "the run goes")
         eventually(lambda: site.pods() == [], "and its pods with it")

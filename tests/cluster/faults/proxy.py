@@ -76,8 +76,8 @@ class Proxy:
     """Of what the watches tell, what is kept from the operator."""
     late: Callable[[Request], bool] = lambda request: False
     """Of what every new state is shown one read late: the first read gets it as it was one version before."""
-    shown_late: int = 0
-    """Answers that were out of date."""
+    shown_late: set[tuple[str, str]] = field(default_factory=set)
+    """(run, kind) of which an answer was out of date."""
     outlived: set[tuple[str, str]] = field(default_factory=set)
     """(run, kind) of which the last object was still shown after it had gone."""
     before: Callable[[Request], web.Response | None] = lambda request: None
@@ -199,7 +199,7 @@ class Proxy:
             then = await older.json()
         if not is_list and not then["items"]:
             return answer
-        self.shown_late += 1
+        self.shown_late.add((done.run, done.kind))
         if not items:
             self.outlived.add((done.run, done.kind))
         if not is_list:

@@ -23,6 +23,7 @@ def test_two_operators_at_once_make_no_double_child(lab: Lab, proxy: Proxy, tmp_
             each.start()
         lab.start(rounds=1)
         lab.turn(lambda: ended(lab), "the run ends")
+        lab.wait_told("RunSucceeded")
         assert all(works(each) for each in both)
     finally:
         for each in both:
