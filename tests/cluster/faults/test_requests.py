@@ -32,8 +32,9 @@ def test_an_undisturbed_run_makes_each_child_once_with_few_requests(lab: Lab, pr
         assert writes.count("PATCH") <= 1
     advances = [look for look in looks if any(request.method == "POST" for request in look)]
     assert len(advances) == len(CHILDREN)
-    # Reads, the child and the status, which a server that is ready before its second look leaves as it was.
-    assert {len(look) for look in advances} <= {5 + 1, 5 + 1 + 1, 5 + 1 + 1 + 1}
+    # Reads, the child and the status, which a server that is ready before its second look leaves as it was; a look that makes a
+    # child may be the one that removes what is over.
+    assert {sum(request.method != "DELETE" for request in look) for look in advances} <= {5 + 1, 5 + 1 + 1, 5 + 1 + 1 + 1}
     deleted = [request.name for request in proxy.requests if request.method == "DELETE"]
     assert len(deleted) == len(set(deleted)) == len(CHILDREN) - len(LEFT)
 
