@@ -139,10 +139,9 @@ class Lab:
         ours = [event for event in found if event["involvedObject"]["kind"] == KIND]
         return [event["reason"] for event in sorted(ours, key=lambda e: int(e["metadata"]["resourceVersion"]))]
 
-    def wait_told(self, *reasons: str, times: int = 1) -> None:
+    def wait_told(self, *reasons: str) -> None:
         """Events are published beside the work: they come a while after the status that they are about."""
-        for reason in reasons:
-            eventually(lambda: self.reasons().count(reason) >= times, f"{times} events {reason}")  # noqa: B023
+        eventually(lambda: set(reasons) <= set(self.reasons()), f"events tell {reasons}")
 
     # ---- what is there
 

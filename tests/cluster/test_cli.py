@@ -144,7 +144,7 @@ def test_a_run_under_way_is_described_with_its_pods_events_and_logs(cli: Cli, la
         lab.start()
         job = lab.turn_to(1, "generate")
         eventually(lambda: len(lab.pods_of(job)) == 2, "its pods", 30)
-        lab.wait_told("StageStarted", times=3)
+        eventually(lambda: lab.reasons().count("StageStarted") == 3, "its events")
         lines = ok(cli("describe", "x", "-n", lab.namespace)).splitlines()
         told = json.loads(ok(cli("describe", "x", "-n", lab.namespace, "--json")))
     facts = dict(line.split(":", 1) for line in lines[: lines.index("")])

@@ -47,7 +47,7 @@ def test_a_deleted_run_leaves_nothing(lab: Lab, kubeconfig: Path, tmp_path: Path
             lab.turn(lambda: not any(map(lab.exists, PLACES)), "the runs are gone")
         eventually(lambda: not (any(map(lab.exists, PLACES)) or lab.names() or lab.pods()), "nothing is left", 60)
         stored = len(PLACES) if on_delete == "Delete" else 0
-        lab.wait_told("StorageDeleted", times=stored)
+        eventually(lambda: lab.reasons().count("StorageDeleted") == stored, "their last events")
 
 
 def test_a_namespace_that_goes_is_not_held_by_its_runs(lab: Lab, kubeconfig: Path, tmp_path: Path) -> None:

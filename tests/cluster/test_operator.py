@@ -192,7 +192,7 @@ def test_pods_that_are_refused_are_told_in_words_and_the_run_goes_on(lab: Lab, w
         message = lab.condition("Progressing", name)["message"]
         assert message.startswith(f"prepare of round 0/1: 0 of 1 pods of Job {name}-r0-prepare are there: ")
         assert words in message
-    lab.wait_told("PodsMissing", times=len(REFUSED_PODS))
+    eventually(lambda: lab.reasons().count("PodsMissing") == len(REFUSED_PODS), "an event of each tells it")
     lab.api.delete(address(quota))
     # The Job controller would try again in half a minute.
     waiting = lab.child("x-r0-prepare")

@@ -1,12 +1,11 @@
 """Runs a command on a machine that keeps standing still: finds tests that count on what is only usually fast.
 
-    python -m tests.tools.halts [--seed N] COMMAND...
+    python -m tests.tools.halts COMMAND...
 
 Every two seconds or so one process that the command started, or all of them with the command itself, are halted for 0.3 to
 2.5 seconds, as a busy virtual machine may be. What fails then is a race, in a test or in what it tests.
 """
 
-import argparse
 import random
 import subprocess
 import sys
@@ -35,18 +34,13 @@ def halt(processes: list[psutil.Process], seconds: float) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="of when, for how long and which of them, by their number")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    arguments = parser.parse_args()
-    chance = random.Random(arguments.seed)
-    with subprocess.Popen(arguments.command) as command:
+    with subprocess.Popen(sys.argv[1:]) as command:
         whole = psutil.Process(command.pid)
         while command.poll() is None:
-            time.sleep(chance.uniform(*BETWEEN_S))
+            time.sleep(random.uniform(*BETWEEN_S))
             with suppress(psutil.NoSuchProcess):
                 there = [whole, *whole.children(recursive=True)]
-                halt(there if chance.random() < ALL else [chance.choice(there)], chance.choice(LASTS_S))
+                halt(there if random.random() < ALL else [random.choice(there)], random.choice(LASTS_S))
     return command.returncode
 
 
