@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-cluster quickstart real-rooms smoke test test-cluster cluster-up node-up cluster-down check crds verify lock bench clean
+.PHONY: help setup setup-test setup-cluster quickstart real-rooms smoke test test-cluster cluster-up node-up cluster-down check crds verify lock bench gpu-carry gpu-check clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,16 @@ lock: setup ## Resolve the dependencies anew: names, versions and hashes
 
 bench: setup ## Measure what the docs quote
 	for bench in bench/*.py; do $(PYTHON) $$bench || exit 1; done
+
+# A machine without this tree's own set-up is a lent one: it brings its own PyTorch, and `gpu-carry` packed the rest.
+GPU_PYTHON = $(if $(wildcard $(PYTHON)),$(PYTHON),python3)
+
+gpu-carry: setup ## Make what the GPU check needs on a machine without network, in .gpu
+	$(PYTHON) -m bench.gpu.carry
+
+gpu-check: $(if $(CPU),setup) ## Check and measure everything that runs on a GPU; CPU=1, PHASES=0,1, BUDGET_S=300: see bench/gpu/check.py
+	@$(if $(CPU),$(PYTHON) -m bench.gpu.carry --cpu)
+	@$(GPU_PYTHON) -m bench.gpu.check $(if $(CPU),--cpu) $(if $(PHASES),--phases $(PHASES)) $(if $(BUDGET_S),--budget-s $(BUDGET_S))
 
 clean: ## Remove the environment and the runs
 	rm -rf .venv .cache/uv runs

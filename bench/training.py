@@ -13,7 +13,9 @@ step is left out.
 import argparse
 import itertools
 import json
+import math
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from typing import Any
 from PIL.Image import Image
 
 from evolution_api.question import Question
+from evolution_api.scene import Scene
 
 FRAMES = 6
 QUESTIONS_PER_SCENE = 15
@@ -34,26 +37,19 @@ GOAL_RATIO = 5.0
 GOAL_LOSS = 1e-4
 
 
-def scene_of(number: int) -> tuple[list[Image], list[Question]] | None:
-    """A room's frames and QUESTIONS_PER_SCENE accepted questions; None where it has fewer."""
-    import random
-
-    import PIL.Image
-
+def questions_of(scene: Scene, count: int, rng: random.Random) -> list[Question]:
+    """The first `count` questions of the scene that pass every filter, all kinds and levels in turn; fewer where it has fewer."""
     from evolution_api.kinds import KINDS
     from evolution_api.run import Filters, Sandbox
     from evolution_jobs.questions import sandbox
     from evolution_jobs.questions.check import check
     from evolution_jobs.questions.kinds import kind
-    from evolution_jobs.scenes.render import make_scene
 
-    scene, frames = make_scene(number, FRAMES, 64, 64, scene_id=f"room-{number}")
-    rng = random.Random(number)
     programs = sandbox.Sandbox(Sandbox())
     accepted: dict[str, Question] = {}
-    for level in range(5):
+    for level in range(5 * math.ceil(count / QUESTIONS_PER_SCENE)):
         for name in KINDS:
-            proposal = kind(name).propose(scene, min(level, kind(name).LEVELS - 1), rng)
+            proposal = kind(name).propose(scene, min(level % 5, kind(name).LEVELS - 1), rng)
             if proposal is None:
                 continue
             result = check(
@@ -61,9 +57,20 @@ def scene_of(number: int) -> tuple[list[Image], list[Question]] | None:
             )
             if isinstance(result, Question):
                 accepted[result.id] = result
-    if len(accepted) < QUESTIONS_PER_SCENE:
+    return list(accepted.values())[:count]
+
+
+def scene_of(number: int) -> tuple[list[Image], list[Question]] | None:
+    """A room's frames and QUESTIONS_PER_SCENE accepted questions; None where it has fewer."""
+    import PIL.Image
+
+    from evolution_jobs.scenes.render import make_scene
+
+    scene, frames = make_scene(number, FRAMES, 64, 64, scene_id=f"room-{number}")
+    questions = questions_of(scene, QUESTIONS_PER_SCENE, random.Random(number))
+    if len(questions) < QUESTIONS_PER_SCENE:
         return None
-    return [PIL.Image.fromarray(frame) for frame in frames], list(accepted.values())[:QUESTIONS_PER_SCENE]
+    return [PIL.Image.fromarray(frame) for frame in frames], questions
 
 
 def scenes(count: int) -> Iterator[tuple[list[Image], list[Question]]]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv from the lock; `setup.sh test` also brings what only the tests need, `setup.sh cluster` what a test node and the
+# Sets up .venv from the lock; `setup.sh test` also brings and compiles what only the tests need, `setup.sh cluster` what a test node and the
 # images need besides. Does nothing where all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -62,6 +62,13 @@ if [ "$(cat .venv/.ready 2>/dev/null)" != "$stamp" ]; then
   fi
   "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
   echo "$stamp" >.venv/.ready
+fi
+
+# Tests start hundreds of programs; where Python may not write what it compiles, each would compile torch and its kin anew, for 8 s.
+if [ -n "$what" ] && [ "$(cat .venv/.compiled 2>/dev/null)" != "$stamp" ]; then
+  echo "setup: compiling the packages"
+  .venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null || true # some carry files that are no Python of this version
+  echo "$stamp" >.venv/.compiled
 fi
 
 if [ -n "$what" ] && [ ! -e .venv/bin/go ] && ! printf '%s\n' go1.25 "$(go env GOVERSION 2>/dev/null)" | sort -VC; then

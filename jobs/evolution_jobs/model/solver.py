@@ -51,6 +51,7 @@ class Solver:
             SafetensorError,
         ) as error:  # whatever a damaged folder makes of transformers
             raise BadInputError(f"model folder {path} does not open as a Qwen3-VL: {error}") from error
+        torch.backends.cudnn.allow_tf32 = False  # else its convolutions round float32 to ten bits, and float32 shall be float32
         return Solver(model.to(device).eval(), processor)
 
     @property

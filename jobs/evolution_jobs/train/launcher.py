@@ -89,6 +89,9 @@ def launch(job: StageInput) -> StageSummary:
         os.environ["DS_ACCELERATOR"] = "cpu"
         importlib.import_module("evolution_jobs.train.loop")
 
+    # By its variable: as an argument of LaunchConfig, PyTorch 2.11 refuses it (and gives processes 30 s).
+    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(SAVING_S)
+
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -105,7 +108,6 @@ def launch(job: StageInput) -> StageSummary:
             local_addr=pod.address if pod.nodes == 1 else None,
             max_restarts=0,
             start_method="fork" if forked else "spawn",
-            shutdown_timeout=SAVING_S,
         )
         end_on_sigterm_until_started(Path(folder))
         if pod.nodes > 1:

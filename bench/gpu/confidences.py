@@ -1,0 +1,62 @@
+"""Phase 4: confidences of 15 and of 64 questions behind one visual prefix, against one forward pass for each.
+
+Timed is everything from frames in memory to confidences, as the model server does it. Asked one by one are the 15, and every
+fourth of the 64.
+"""
+
+import math
+from typing import Any
+
+from bench.gpu.phase import Report
+from bench.gpu.scale import Scale, need_memory, packed, peak_bytes, random_solver, rooms, seconds, settle
+
+PACKED = (15, 64)
+EVERY = 4
+REPEATS = 3
+NEEDED_BYTES = 14 * 10**9
+"""Weights of 8.9 GB, and a forward pass over one pack."""
+BOUNDS = {"float32": 1e-4, "bfloat16": 0.5}
+"""Largest difference of a mean log-probability, nats. Random weights are the worst case for bfloat16: they find true answers at 12 to
+25 nats; on CPUs 0.06 was seen with 4 layers and 0.09 with 12."""
+
+
+def measure(scale: Scale, report: Report) -> None:
+    need_memory(scale, NEEDED_BYTES, "scoring with Qwen3-VL-4B")
+    (room,) = rooms(scale, 1, max(PACKED))
+    solver = random_solver(scale)
+    for count in PACKED:
+        pairs = room.pairs(count)
+        if len(pairs) < count:
+            report.fault(f"room {room.id} gave {len(pairs)} of {count} questions; see bench/gpu/carry.py")
+            return
+        settle(scale)
+        together: list[float] = []
+
+        def ask_packed(pairs: Any = pairs, together: list[float] = together) -> None:
+            together[:] = solver.confidences(packed(solver, room.images, pairs))
+
+        packed_s = sorted(seconds(scale, ask_packed, REPEATS))[REPEATS // 2]
+        peak = peak_bytes(scale)
+        picked = range(0, count, EVERY if count > PACKED[0] else 1)
+        alone: dict[int, float] = {}
+
+        def ask_alone(number: int, pairs: Any = pairs, alone: dict[int, float] = alone) -> None:
+            (alone[number],) = solver.confidences(packed(solver, room.images, [pairs[number]]))
+
+        alone_s = sum(seconds(scale, lambda number=number: ask_alone(number), 1)[0] for number in picked) / len(picked)
+        apart = max(abs(math.log(together[number]) - math.log(p)) for number, p in alone.items())
+        report.note(
+            **{
+                f"{count} questions": {
+                    "packed_per_s": count / packed_s,
+                    "one_by_one_per_s": 1 / alone_s,
+                    "ratio": count / packed_s * alone_s,
+                    "peak_gb": peak / 1e9 if peak is not None else None,
+                    "largest_log_p_difference": apart,
+                }
+            }
+        )
+        if not apart <= BOUNDS[scale.dtype]:
+            report.fault(
+                f"{count} questions packed differ from one by one by {apart:.2g} nats; at most {BOUNDS[scale.dtype]} is right"
+            )
