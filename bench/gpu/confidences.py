@@ -16,8 +16,8 @@ REPEATS = 3
 NEEDED_BYTES = 14 * 10**9
 """Weights of 8.9 GB, and a forward pass over one pack."""
 BOUNDS = {"float32": 1e-4, "bfloat16": 0.5}
-"""Largest difference of a mean log-probability, nats. Random weights are the worst case for bfloat16: they find true answers at 12 to
-25 nats; on CPUs 0.06 was seen with 4 layers and 0.09 with 12."""
+"""Largest difference of a mean log-probability, nats. Random weights are bfloat16's worst case, with true answers at 12 to 25
+nats; on CPUs 0.06 was seen with 4 layers and 0.09 with 12."""
 
 
 def measure(scale: Scale, report: Report) -> None:
