@@ -39,13 +39,13 @@ test-cluster: setup-cluster ## The tests that run pods, on a real node made for 
 	$(PYTHON) -m pytest -q -m cluster tests/node
 
 cluster-up: setup-test ## Start a Kubernetes control plane on this machine, to try things on: no root, no nodes
-	@$(PYTHON) -m tests.cluster.harness up
+	@$(PYTHON) -m tests.testbed up
 
 node-up: setup-cluster ## The same with a node, the training operator and KServe: needs root
-	@$(PYTHON) -m tests.cluster.harness up --node
+	@$(PYTHON) -m tests.testbed up --node
 
 cluster-down: ## Stop it
-	@$(PYTHON) -m tests.cluster.harness down
+	@$(PYTHON) -m tests.testbed down
 
 check: setup-test ## Lint, types, import contracts, unit tests
 	.venv/bin/ruff format --check .

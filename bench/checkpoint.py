@@ -20,10 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.tools.binaries import binary  # noqa: E402
-from tests.tools.s3 import BUCKET, CREDENTIALS, s3_client, s3_serving  # noqa: E402
+from tests.testbed.tools.binaries import binary  # noqa: E402
+from tests.testbed.tools.s3 import BUCKET, CREDENTIALS, s3_client, s3_serving  # noqa: E402
 
-from evolution_jobs.storage.s3 import S3Store  # noqa: E402
+from evolution_storage.s3 import S3Store  # noqa: E402
 
 KEY = "checkpoint/model.safetensors"
 GOAL = 0.9

@@ -30,11 +30,11 @@ sys.path.insert(0, str(ROOT))
 from peers.argo import Argo  # noqa: E402
 from peers.client import CONNECTIONS, Client, Object  # noqa: E402
 from peers.ours import Ours  # noqa: E402
-from tests.cluster.harness.api import Api, address, connected, install_definition  # noqa: E402
-from tests.cluster.harness.control_plane import ControlPlane  # noqa: E402
 from tests.cluster.lab import UPSTREAM, at_work  # noqa: E402
-from tests.tools.binaries import binary, sources  # noqa: E402
-from tests.tools.daemon import Daemon  # noqa: E402
+from tests.testbed.api import Api, address, connected, install_definition  # noqa: E402
+from tests.testbed.control_plane import ControlPlane  # noqa: E402
+from tests.testbed.tools.binaries import binary, sources  # noqa: E402
+from tests.testbed.tools.daemon import Daemon  # noqa: E402
 
 from evolution_api.layout import API_VERSION, KIND  # noqa: E402
 from evolution_operator.verdicts import MISSING_AFTER_S  # noqa: E402

@@ -17,9 +17,9 @@ from typing import Any
 from evolution_api.results import StageSummary
 from evolution_api.run import EvolutionRun, EvolutionRunStatus, RoundStatus
 from evolution_operator.interface import KubeObject, Observed, Settings
+from evolution_operator.lifecycle.planner import plan
 from evolution_operator.manifests.catalogue import WORK
 from evolution_operator.manifests.pod import Work
-from evolution_operator.planner import plan
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STAMP = "2026-01-01T11:59:00Z"

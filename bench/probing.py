@@ -20,9 +20,9 @@ import torch
 from PIL.Image import Image
 from training import QUESTIONS_PER_SCENE, scene_of
 
-from evolution_jobs.model import tiny
 from evolution_jobs.model.prompts import answer_text, messages, prompt_text
 from evolution_jobs.model.solver import Solver
+from evolution_jobs.tiny import qwen3_vl
 
 GOAL_RATIO = 8.0
 GOAL_DIFFERENCE = 1e-5
@@ -33,7 +33,7 @@ Scene = tuple[list[Image], list[tuple[str, str]]]
 
 def strong_solver() -> Solver:
     with tempfile.TemporaryDirectory() as folder:
-        tiny.build(Path(folder), seed=0)
+        qwen3_vl.build(Path(folder), seed=0)
         solver = Solver.load(Path(folder), "float32", "cpu")
     with torch.no_grad():
         for weights in solver.model.parameters():

@@ -206,10 +206,10 @@ def main() -> None:
         print("\n" + json.dumps(result))
         return
 
-    from evolution_jobs.model import tiny
+    from evolution_jobs.tiny import qwen3_vl
 
     with tempfile.TemporaryDirectory() as folder:
-        tiny.build(Path(folder))
+        qwen3_vl.build(Path(folder))
         sides = {name: measured(name, Path(folder), sys.argv[1:]) for name in ("packed", "one_by_one")}
     questions = options.scenes_per_step * QUESTIONS_PER_SCENE
     cpu = {name: rate(side["times"], 0, questions) for name, side in sides.items()}

@@ -73,5 +73,5 @@ fi
 
 if [ -n "$what" ] && [ ! -e .venv/bin/go ] && ! printf '%s\n' go1.25 "$(go env GOVERSION 2>/dev/null)" | sort -VC; then
   echo "setup: bringing Go, which builds the S3 server and the control plane of the tests"
-  "$uv" pip install -q --python .venv/bin/python --require-hashes -r tests/tools/go.lock
+  "$uv" pip install -q --python .venv/bin/python --require-hashes -r tests/testbed/tools/go.lock
 fi

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.tools import binaries
-from tests.tools.daemon import Daemon
-from tests.tools.s3 import CREDENTIALS, s3_serving
+from tests.testbed.tools import binaries
+from tests.testbed.tools.daemon import Daemon
+from tests.testbed.tools.s3 import CREDENTIALS, s3_serving
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +23,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def binary(pytestconfig: pytest.Config) -> Callable[[str], Path]:
-    """A program of tests/tools by its name; its building is seen, not captured."""
+    """A program of tests/testbed/tools by its name; its building is seen, not captured."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def built(program: str) -> Path:

@@ -13,10 +13,11 @@ from evolution_api.question import Question
 from evolution_api.results import Estimate, EvaluationMetrics, KindMetrics, ProbeResult, TrainStep
 from evolution_api.run import EvolutionRun
 from evolution_api.scene import Frame, Scene, ScenePlan
-from evolution_jobs.storage.manifests import commit
-from evolution_jobs.storage.store import Store, run_store
-from evolution_jobs.storage.tables import to_parquet
-from evolution_operator.report.collect import run_input
+from evolution_cli.report.collect import run_input
+from evolution_storage.manifests import commit
+from evolution_storage.store import Store
+from evolution_storage.tables import to_parquet
+from evolution_storage.uri import run_store
 
 SCENES = ("room-a", "room-b")
 KINDS: tuple[Kind, ...] = ("object_counting", "object_rel_distance")

@@ -29,9 +29,10 @@ from evolution_api.kinds import Stage
 from evolution_api.layout import ENV_INPUT, ENV_SOLVER_URL, ENV_TERMINATION_LOG, manifest_key, part, stage_prefix
 from evolution_api.question import Rejection
 from evolution_api.results import Answered, EvaluationMetrics, ProbeResult, StageSummary, TrainStep
-from evolution_jobs.storage.manifests import committed, read_file
-from evolution_jobs.storage.store import Store, run_store
-from evolution_jobs.storage.tables import from_parquet
+from evolution_storage.manifests import committed, read_file
+from evolution_storage.store import Store
+from evolution_storage.tables import from_parquet
+from evolution_storage.uri import run_store
 
 STEPS, KILLED_AFTER = 4, 2
 LONGEST_S = {"cuda": 80, "cpu": 800}

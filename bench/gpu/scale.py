@@ -15,11 +15,11 @@ import torch
 from PIL.Image import Image
 
 from evolution_api.question import Question
-from evolution_jobs.model import tiny
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.scenes.library import SceneLibrary
+from evolution_jobs.tiny import qwen3_vl
 
 ROOT = Path(__file__).parent.parent.parent
 CARRIED = ROOT / ".gpu"
@@ -79,7 +79,7 @@ def configuration(scale: Scale, text_layers: int, depth: int) -> Any:
     """With so many layers of text and vision, and the tiny tokenizer's special tokens."""
     from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig
 
-    described = tiny.model().config.to_dict()
+    described = qwen3_vl.model().config.to_dict()
     described["text_config"] |= {"num_hidden_layers": text_layers}
     described["vision_config"] |= {"depth": depth, "deepstack_visual_indexes": [depth // 2]}
     if scale.real:
@@ -95,9 +95,9 @@ def random_solver(scale: Scale, text_layers: int | None = None, vision_layers: i
     from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLForConditionalGeneration
 
     config = configuration(scale, text_layers or scale.text_layers, vision_layers or scale.vision_layers)
-    processor = tiny.processor()
+    processor = qwen3_vl.processor()
     if scale.real:
-        patches = {"patch_size": WIDTHS_4B["vision_config"]["patch_size"], "temporal_patch_size": 2, "merge_size": tiny.MERGE}
+        patches = {"patch_size": WIDTHS_4B["vision_config"]["patch_size"], "temporal_patch_size": 2, "merge_size": qwen3_vl.MERGE}
         processor.image_processor = Qwen2VLImageProcessor(size=PIXELS_4B, **patches, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     torch.manual_seed(0)
     with torch.device(scale.device):

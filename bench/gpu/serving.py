@@ -29,9 +29,9 @@ NEEDED_BYTES = 14 * 10**9
 def server(scale: Scale, port: int) -> None:
     from bench.gpu.scale import CARRIED
 
+    from evolution_jobs.scene_batches import frames_shown
     from evolution_jobs.scenes.library import SceneLibrary
     from evolution_jobs.serve.server import SolverModel, serve
-    from evolution_jobs.showings import frames_shown
 
     library = SceneLibrary((CARRIED / scale.rooms).as_uri())
     solver = random_solver(scale)

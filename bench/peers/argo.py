@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.cluster.harness.control_plane import TIED
-from tests.tools.binaries import binary
-from tests.tools.daemon import Daemon, accepts
+from tests.testbed.control_plane import TIED
+from tests.testbed.tools.binaries import binary
+from tests.testbed.tools.daemon import Daemon, accepts
 
 from peers.client import MERGE, Client, Object
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.cluster.harness.api import address, collection
 from tests.cluster.lab import CHILDREN, LABEL_REPLICA, SPEC, end_status, now, operator, pod_made_by, ready_status
-from tests.tools.daemon import Daemon
+from tests.testbed.api import address, collection
+from tests.testbed.tools.daemon import Daemon
 
 from evolution_api.layout import API_VERSION, KIND, LABEL_RUN
 from evolution_operator.verdicts import LABEL_INDEX

@@ -104,7 +104,7 @@ class ResourceAmounts(Ruled):
     )
 
 
-class Pod(Ruled):
+class PodTemplate(Ruled):
     """What a user may say about the pods of a stage; everything else is the operator's."""
 
     image: str | None = Field(default=None, pattern=r"^\S+$", max_length=512)
@@ -294,7 +294,7 @@ class Generation(Ruled):
     """Shards that may fail for good without failing the stage."""
     filters: Filters = Filters()
     sandbox: Sandbox = Sandbox()
-    pod: Pod = Pod()
+    pod: PodTemplate = PodTemplate()
 
     rules = (
         Rule(
@@ -347,7 +347,7 @@ class Probe(Resource):
     timeout_seconds: int = Field(default=600, ge=1, le=86_400)
     """Longest wait for the model server to become ready, for what asks it to run, and for one of its answers; an attempt that
     waits longer has failed, and its server is deleted."""
-    pod: Pod = Pod()
+    pod: PodTemplate = PodTemplate()
     """The model server's pods."""
 
 
@@ -386,7 +386,7 @@ class Training(Ruled):
     """Labels that are trained on; the paper trains on all."""
     checkpoint_every: int = Field(default=50, ge=1, le=1_000_000)
     """Steps between checkpoints within a round, for a crash."""
-    pod: Pod = Pod()
+    pod: PodTemplate = PodTemplate()
 
     rules = (
         Rule(
@@ -436,7 +436,7 @@ class Evaluation(Resource):
     heldout: Heldout = Heldout()
     stop: Stop | None = None
     """End early; None means all rounds."""
-    pod: Pod = Pod()
+    pod: PodTemplate = PodTemplate()
 
 
 class Storage(Resource):

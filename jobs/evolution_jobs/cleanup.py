@@ -9,7 +9,7 @@ lie elsewhere. Started again, it finds less or nothing and ends well.
 from evolution_api.jobs import StageInput
 from evolution_api.results import StageSummary
 from evolution_jobs.program import BadInputError, log, run
-from evolution_jobs.storage.store import run_store
+from evolution_storage.uri import run_store
 
 
 def main(job: StageInput) -> StageSummary:

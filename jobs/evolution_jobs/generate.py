@@ -30,7 +30,6 @@ from evolution_api.question import Proposal, Question, Rejection
 from evolution_api.results import Manifest, ProbeResult, StageSummary
 from evolution_api.run import Endpoint, Serving
 from evolution_api.scene import Scene
-from evolution_jobs.prepared import read_plan
 from evolution_jobs.program import BadInputError, log, progress, run
 from evolution_jobs.proposers.feedback import Cell, Tally, tally
 from evolution_jobs.proposers.grammar import GrammarProposer
@@ -39,10 +38,12 @@ from evolution_jobs.proposers.proposer import Proposer, Recalled, SceneFailedErr
 from evolution_jobs.proposers.speaker import Speaker
 from evolution_jobs.questions.check import check
 from evolution_jobs.questions.sandbox import Outcome, Sandbox
+from evolution_jobs.scene_plan import read_plan
 from evolution_jobs.scenes.library import SceneError, SceneLibrary, reduce
-from evolution_jobs.storage.manifests import commit, committed, read_file, summary_of
-from evolution_jobs.storage.store import Store, run_store
-from evolution_jobs.storage.tables import from_parquet, to_parquet
+from evolution_storage.manifests import commit, committed, read_file, summary_of
+from evolution_storage.store import Store
+from evolution_storage.tables import from_parquet, to_parquet
+from evolution_storage.uri import run_store
 
 READY_WITHIN_S = 600.0
 """Longest wait for the proposer's own model server."""

@@ -23,9 +23,9 @@ from evolution_jobs.program import BadInputError, log, progress
 from evolution_jobs.questions.heldout import heldout_questions
 from evolution_jobs.scenes.library import SceneError, SceneLibrary, reduce
 from evolution_jobs.scenes.prepare import prepare_procedural
-from evolution_jobs.storage.manifests import commit, committed, summary_of
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import to_parquet
+from evolution_storage.manifests import commit, committed, summary_of
+from evolution_storage.tables import to_parquet
+from evolution_storage.uri import run_store
 
 COVERAGE_POOL = 2
 """Frames made of a room for each one that `coverage` keeps of it."""

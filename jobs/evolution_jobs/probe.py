@@ -27,13 +27,14 @@ from evolution_api.question import Question
 from evolution_api.results import ProbeResult, StageSummary
 from evolution_jobs.difficulty.rule import label
 from evolution_jobs.model.prompts import answer_text, prompt_text
-from evolution_jobs.prepared import read_plan
 from evolution_jobs.program import BadInputError, TerminatedError, log, progress, run
-from evolution_jobs.showings import Asked, Showing, everything, showings
+from evolution_jobs.scene_batches import Asked, SceneBatch, batches_by_scene, everything
+from evolution_jobs.scene_plan import read_plan
 from evolution_jobs.solver_api import SolverClient, UnusableSceneError
-from evolution_jobs.storage.manifests import commit, committed, read_file, summary_of
-from evolution_jobs.storage.store import Store, run_store
-from evolution_jobs.storage.tables import from_parquet, to_parquet
+from evolution_storage.manifests import commit, committed, read_file, summary_of
+from evolution_storage.store import Store
+from evolution_storage.tables import from_parquet, to_parquet
+from evolution_storage.uri import run_store
 
 REQUESTS_AT_ONCE = 4
 """Enough to let the server read the next scenes' frames while its model works on one; more would only wait."""
@@ -127,15 +128,15 @@ async def ask_all(job: StageInput, questions: Sequence[Question], scene_ids: Seq
 
     async with SolverClient(url, job.spec.probe.timeout_seconds) as client:
 
-        async def show(showing: Showing) -> str | None:
+        async def show(batch: SceneBatch) -> str | None:
             """None, or the scene that could not be shown."""
             async with at_once:
                 try:
-                    answers = await client.confidences(showing.scene, [pair(job, questions[a.question]) for a in showing.asked])
+                    answers = await client.confidences(batch.scene, [pair(job, questions[a.question]) for a in batch.asked])
                 except UnusableSceneError as error:
-                    log.warning("the frames of scene %s cannot be shown: %s", showing.scene, error)
-                    return showing.scene
-            for asked, p in zip(showing.asked, answers, strict=True):
+                    log.warning("the frames of scene %s cannot be shown: %s", batch.scene, error)
+                    return batch.scene
+            for asked, p in zip(batch.asked, answers, strict=True):
                 if p is None:
                     raise BadInputError(
                         f"the solver's confidence in question {questions[asked.question].id} is not a number: its weights "
@@ -146,7 +147,7 @@ async def ask_all(job: StageInput, questions: Sequence[Question], scene_ids: Seq
             return None
 
         while left:
-            unusable = set(await asyncio.gather(*(show(s) for s in showings(left, questions, readable))))
+            unusable = set(await asyncio.gather(*(show(s) for s in batches_by_scene(left, questions, readable))))
             readable = [scene for scene in readable if scene not in unusable]
             if len(readable) < 2:  # a scene cannot lend its frames to itself
                 break

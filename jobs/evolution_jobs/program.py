@@ -19,7 +19,7 @@ from typing import NoReturn
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_TERMINATION_LOG
 from evolution_api.results import StageSummary
-from evolution_jobs.storage.store import CorruptError
+from evolution_storage.store import CorruptError
 
 TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes cuts a container's termination message here."""

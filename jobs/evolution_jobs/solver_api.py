@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from evolution_api.closed import Record
 from evolution_api.layout import SERVED_MODEL
 from evolution_jobs.program import log
-from evolution_jobs.showings import MAX_QUESTIONS
+from evolution_jobs.scene_batches import MAX_QUESTIONS
 
 PREDICT_PATH = f"/v1/models/{SERVED_MODEL}:predict"
 

@@ -1,1 +1,1 @@
-"""The operator's half: the planner, the manifests, the adapters that carry plans out, and the command line."""
+"""The operator's half: the life cycle, the manifests, and the adapters that carry plans out."""

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import yaml
-from tests.cluster.harness.api import Object
 from tests.conftest import ROOT
+from tests.testbed.api import Object
 
 CHART = ROOT / "charts" / "evolution-operator"
 RELEASE = "evolution-operator"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.harness.api import Api, Object, connected, install_definition, own_namespace
-from tests.cluster.harness.control_plane import ControlPlane, running
 from tests.cluster.lab import UPSTREAM, Lab
-from tests.tools.binaries import sources
+from tests.testbed.api import Api, Object, connected, install_definition, own_namespace
+from tests.testbed.control_plane import ControlPlane, running
+from tests.testbed.tools.binaries import sources
 
 from evolution_api import crd as contract
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.cluster.harness.api import Api, Object, Refused, address, collection
-from tests.cluster.harness.control_plane import TIED
-from tests.tools.daemon import LOOPBACK, POLL_S, Daemon, eventually, free_ports
+from tests.testbed.api import Api, Object, Refused, address, collection
+from tests.testbed.control_plane import TIED
+from tests.testbed.tools.daemon import LOOPBACK, POLL_S, Daemon, eventually, free_ports
 
 from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_ROUND, LABEL_RUN, LABEL_STAGE
 from evolution_api.results import StageSummary

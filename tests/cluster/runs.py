@@ -1,7 +1,7 @@
 """EvolutionRuns as a person writes them, for the tests of this folder."""
 
-from tests.cluster.harness.api import Object
 from tests.documents import laid_over
+from tests.testbed.api import Object
 
 from evolution_api.layout import API_VERSION, KIND
 

@@ -7,14 +7,14 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from tests.cluster.harness.api import Api, Object, Refused
 from tests.cluster.runs import run
 from tests.cluster.values import FIELDS, spec_with, tried
+from tests.testbed.api import Api, Object, Refused
 
 from evolution_api.explain import explain
 from evolution_api.layout import ENV_INPUT
 from evolution_api.run import EvolutionRun
-from evolution_operator.cli.manifests import children
+from evolution_cli.commands.manifests import children
 
 
 @pytest.mark.parametrize("path", FIELDS)

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from prometheus_client import PROCESS_COLLECTOR, Counter, Gauge, Histogram
 from tests.cluster.chart import CHART, KUBE_VERSION, Helm, HelmError, documented, rights
-from tests.cluster.harness.api import Object
 from tests.conftest import ROOT
+from tests.testbed.api import Object
 
 from evolution_api import crd as contract
 from evolution_operator.cluster import metrics

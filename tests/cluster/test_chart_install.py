@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster.chart import CHART, RELEASE, Helm, HelmError
-from tests.cluster.harness.api import Api, Object, Refused, address, connected, install_definition, restrict
-from tests.cluster.harness.control_plane import running
 from tests.cluster.lab import UPSTREAM
 from tests.cluster.runs import run
 from tests.cluster.test_chart import EVERYTHING, SWITCHES
 from tests.conftest import ROOT
-from tests.tools.binaries import sources
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, Object, Refused, address, connected, install_definition, restrict
+from tests.testbed.control_plane import running
+from tests.testbed.tools.binaries import sources
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api import crd as contract
 from evolution_api.run import EvolutionRun
-from evolution_operator.cli.manifests import children
+from evolution_cli.commands.manifests import children
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import WORK
 from evolution_operator.manifests.pod import Work

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from tests.cluster.chart import CHART, RELEASE, Helm, Right, documented
-from tests.cluster.harness.api import Api, Object, Refused, address
 from tests.cluster.lab import Lab, limit, log_of
-from tests.tools.daemon import LOOPBACK, Daemon, eventually, free_ports
+from tests.testbed.api import Api, Object, Refused, address
+from tests.testbed.tools.daemon import LOOPBACK, Daemon, eventually, free_ports
 
 pytestmark = pytest.mark.skipif(
     "EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="children are completed by hand: needs no nodes"

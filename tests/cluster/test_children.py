@@ -1,13 +1,13 @@
 """The manifests of a run's children against the real schemas: Jobs, the Kubeflow PyTorchJob, the KServe InferenceService."""
 
 import pytest
-from tests.cluster.harness.api import Api, Object, Refused, address
 from tests.cluster.runs import run
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, Object, Refused, address
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api.layout import LABEL_RUN_UID
 from evolution_api.run import EvolutionRun
-from evolution_operator.cli.manifests import children
+from evolution_cli.commands.manifests import children
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import WORK
 from evolution_operator.manifests.pod import Work

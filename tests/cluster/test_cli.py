@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.harness.api import Api, Object, address
-from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.lab import Lab, at_work, operator
 from tests.cluster.runs import run
 from tests.finished import finished_run, write_objects
-from tests.tools.daemon import LOOPBACK, eventually, free_ports
-from tests.tools.s3 import CREDENTIALS
+from tests.testbed.api import Api, Object, address
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.tools.daemon import LOOPBACK, eventually, free_ports
+from tests.testbed.tools.s3 import CREDENTIALS
 
 from evolution_api.run import EvolutionRun
 
-EVOLUTION = (sys.executable, "-c", "from evolution_operator.cli import main; main()")
+EVOLUTION = (sys.executable, "-c", "from evolution_cli import main; main()")
 LIMIT_S = 120
 INSIDE = "http://store.storage.svc:7070"
 """An endpoint whose name only pods can resolve."""

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Api, Object
-from tests.cluster.harness.control_plane import PROGRAMS, ControlPlane
 from tests.conftest import ROOT
-from tests.tools import binaries
-from tests.tools.daemon import accepts, eventually
+from tests.testbed.api import Api, Object
+from tests.testbed.control_plane import PROGRAMS, ControlPlane
+from tests.testbed.tools import binaries
+from tests.testbed.tools.daemon import accepts, eventually
 
 STARTER = """
 import sys
 from pathlib import Path
-from tests.cluster.harness.control_plane import running
-from tests.tools.binaries import binary
+from tests.testbed.control_plane import running
+from tests.testbed.tools.binaries import binary
 
 with running(Path(sys.argv[1]), binary):
     sys.stdin.read()
@@ -104,7 +104,7 @@ def test_a_person_has_one_from_up_to_down(tmp_path: Path, binary: Callable[[str]
         binary(program)
 
     def typed(command: str) -> str:
-        harness = [sys.executable, "-m", "tests.cluster.harness", command]
+        harness = [sys.executable, "-m", "tests.testbed", command]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(harness, cwd=tmp_path, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 

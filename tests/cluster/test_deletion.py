@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Object, address
 from tests.cluster.lab import Lab, at_work, is_of, log_of, operator
-from tests.tools.daemon import eventually
+from tests.testbed.api import Object, address
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api.layout import LABEL_RUN
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Object, Refused
 from tests.cluster.lab import Lab, at_work, operator
 from tests.cluster.runs import run
 from tests.cluster.values import FIELDS, spec_with, tried
-from tests.tools.daemon import eventually
+from tests.testbed.api import Object, Refused
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api.explain import explain
 from evolution_api.run import EvolutionRun, EvolutionRunSpec

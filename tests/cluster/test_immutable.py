@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.harness.api import Api, Object, Refused, address
 from tests.cluster.runs import run
+from tests.testbed.api import Api, Object, Refused, address
 
 from evolution_api import crd as contract
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import address
 from tests.cluster.lab import Lab, at_work, operator
-from tests.tools.daemon import eventually
+from tests.testbed.api import address
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api.layout import ANNOTATION_RESUME
 from evolution_api.results import StageSummary

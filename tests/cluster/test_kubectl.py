@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.harness.api import Api, Object, address
 from tests.cluster.runs import run
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, Object, address
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api.run import Best, Condition, EvolutionRun, EvolutionRunStatus, RoundStatus
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from tests.cluster.harness.api import Object, Refused, address
 from tests.cluster.lab import STAGES, UPSTREAM, Lab, at_work, limit, log_of, operator
 from tests.conftest import ROOT
-from tests.tools.daemon import Daemon, eventually
+from tests.testbed.api import Object, Refused, address
+from tests.testbed.tools.daemon import Daemon, eventually
 
 from evolution_api.layout import ANNOTATION_RESUME, FINALIZER
 from evolution_api.results import StageSummary

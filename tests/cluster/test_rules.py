@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.harness.api import Api, Object, Refused
 from tests.cluster.runs import run
+from tests.testbed.api import Api, Object, Refused
 
 from evolution_api.explain import explain
 from evolution_api.run import EvolutionRun, EvolutionRunSpec, Rule, Ruled

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from tests.cluster.harness.api import Object
 from tests.cluster.runs import SMALLEST
+from tests.testbed.api import Object
 
 from evolution_api import crd as contract
 

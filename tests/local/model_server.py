@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.tools.daemon import free_ports
+from tests.testbed.tools.daemon import free_ports
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG

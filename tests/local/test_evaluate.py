@@ -18,11 +18,11 @@ from evolution_api.scene import Frame, Scene, ScenePlan
 from evolution_jobs.model.prompts import prompt_text, spoken
 from evolution_jobs.program import BadInputError
 from evolution_jobs.questions.scoring import score
+from evolution_jobs.scene_batches import frames_shown
 from evolution_jobs.scenes.library import SceneError, SceneLibrary
-from evolution_jobs.showings import frames_shown
-from evolution_jobs.storage.manifests import commit, committed, read_file
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import from_parquet, to_parquet
+from evolution_storage.manifests import commit, committed, read_file
+from evolution_storage.tables import from_parquet, to_parquet
+from evolution_storage.uri import run_store
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +63,10 @@ def questions() -> list[Question]:
 def build_model(folder: Path, seed: int) -> None:
     import torch
 
-    from evolution_jobs.model import tiny
     from evolution_jobs.model.solver import Solver
+    from evolution_jobs.tiny import qwen3_vl
 
-    tiny.build(folder, seed=seed)
+    qwen3_vl.build(folder, seed=seed)
     solver = Solver.load(folder, "float32", "cpu")
     with torch.no_grad():
         for weights in solver.model.parameters():

@@ -21,7 +21,7 @@ from evolution_operator.local.folder import Workdir
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-EVOLUTION = (sys.executable, "-c", "from evolution_operator.cli import main; main()")
+EVOLUTION = (sys.executable, "-c", "from evolution_cli import main; main()")
 PATIENCE_S = 180.0
 BEGUN: list[subprocess.Popen[bytes]] = []
 """Loops that the test under way has started; a test that fails leaves none behind."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.tools.s3 import s3_client, upload
+from tests.testbed.tools.s3 import s3_client, upload
 
 from evolution_operator.local.folder import Workdir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-EVOLUTION = (sys.executable, "-c", "from evolution_operator.cli import main; main()")
+EVOLUTION = (sys.executable, "-c", "from evolution_cli import main; main()")
 PATIENCE_S = 180.0
 
 

@@ -23,9 +23,9 @@ from evolution_api.results import ProbeResult, StageSummary
 from evolution_api.scene import Frame, Scene, ScenePlan
 from evolution_jobs import probe
 from evolution_jobs.solver_api import SolverClient
-from evolution_jobs.storage.manifests import commit, committed, read_file
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import from_parquet, to_parquet
+from evolution_storage.manifests import commit, committed, read_file
+from evolution_storage.tables import from_parquet, to_parquet
+from evolution_storage.uri import run_store
 
 pytestmark = pytest.mark.slow
 
@@ -56,11 +56,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with strong random weights, and rooms of noise; `room-broken` has a truncated frame."""
     import torch
 
-    from evolution_jobs.model import tiny
     from evolution_jobs.model.solver import Solver
+    from evolution_jobs.tiny import qwen3_vl
 
     root = tmp_path_factory.mktemp("serve")
-    tiny.build(root / "model", seed=3)
+    qwen3_vl.build(root / "model", seed=3)
     solver = Solver.load(root / "model", "float32", "cpu")
     with torch.no_grad():
         for weights in solver.model.parameters():
@@ -125,8 +125,8 @@ def server(job: StageInput, workplace: Path) -> Iterator[Server]:
 def own(workplace: Path, job: StageInput) -> Callable[[str, list[tuple[str, str]]], list[float]]:
     """Confidences as Solver gives them in this process, one forward pass per question."""
     from evolution_jobs.model.solver import Solver
+    from evolution_jobs.scene_batches import frames_shown
     from evolution_jobs.scenes.library import SceneLibrary
-    from evolution_jobs.showings import frames_shown
 
     solver = Solver.load(workplace / "model", "float32", "cpu")
     library = SceneLibrary(job.spec.scenes.uri or "")

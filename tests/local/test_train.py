@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tools.daemon import accepts, eventually
+from tests.testbed.tools.daemon import accepts, eventually
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import Stage
@@ -22,9 +22,10 @@ from evolution_api.results import Manifest, ProbeResult, StageSummary, TrainStep
 from evolution_api.run import EvolutionRunSpec, Procedural
 from evolution_api.scene import ScenePlan
 from evolution_jobs.program import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED
-from evolution_jobs.storage.manifests import commit, committed, read_file
-from evolution_jobs.storage.store import Store, run_store
-from evolution_jobs.storage.tables import from_parquet
+from evolution_storage.manifests import commit, committed, read_file
+from evolution_storage.store import Store
+from evolution_storage.tables import from_parquet
+from evolution_storage.uri import run_store
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +38,11 @@ START_S = 120
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model and a run whose first three rounds have been asked: six rooms, one shard."""
     from evolution_jobs.generate import main as generate
-    from evolution_jobs.model import tiny
     from evolution_jobs.scenes.prepare import prepare_procedural
+    from evolution_jobs.tiny import qwen3_vl
 
     folder = tmp_path_factory.mktemp("world")
-    tiny.build(folder / "base")
+    qwen3_vl.build(folder / "base")
     rooms = Procedural(rooms=6, width=64, height=64)
     train, _ = prepare_procedural((folder / "scenes").as_uri(), rooms, 0, 4)
     prepare = stage(folder, folder / "storage", "prepare", 0)

@@ -5,11 +5,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.api import Api, Refused, own_namespace, restrict
-from tests.cluster.harness.images import image, reference
-from tests.cluster.harness.node import Node, running_node
-from tests.cluster.harness.upstream import install_kserve, install_training_operator
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, Refused, own_namespace, restrict
+from tests.testbed.images import image, reference
+from tests.testbed.node import Node, running_node
+from tests.testbed.tools.daemon import eventually
+from tests.testbed.upstream import install_kserve, install_training_operator
 
 TEST_LIMIT_S = 300
 

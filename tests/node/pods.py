@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.cluster.harness.api import Api, Object, address
-from tests.cluster.harness.image import IMAGE, USER
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, Object, address
+from tests.testbed.image import IMAGE, USER
+from tests.testbed.tools.daemon import eventually
 
 POD_LIMIT_S = 120
 RESTRICTED: Object = {

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import yaml
 from tests.cluster.chart import CHART, RELEASE, Helm
-from tests.cluster.harness.api import Api, Object
-from tests.cluster.harness.images import reference
 from tests.cluster.lab import Lab, is_of
 from tests.conftest import ROOT
 from tests.documents import laid_over
 from tests.node.pods import claim_folder
-from tests.tools.daemon import eventually
-from tests.tools.s3 import BUCKET, CREDENTIALS, s3_client
+from tests.testbed.api import Api, Object
+from tests.testbed.images import reference
+from tests.testbed.tools.daemon import eventually
+from tests.testbed.tools.s3 import BUCKET, CREDENTIALS, s3_client
 
 from evolution_api.layout import LABEL_ROLE, LABEL_ROUND, LABEL_STAGE, run_prefix
 

@@ -6,11 +6,11 @@ They are what the operator makes, but that a shell script stands for the program
 from copy import deepcopy
 
 import pytest
-from tests.cluster.harness.api import Api, Object, Refused, address
-from tests.cluster.harness.image import IMAGE, USER
 from tests.cluster.runs import run
 from tests.node.pods import POD_LIMIT_S, RESTRICTED, await_phase, pod
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, Object, Refused, address
+from tests.testbed.image import IMAGE, USER
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import Stage

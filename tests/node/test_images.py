@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from tests.cluster.harness.api import Api, Object
-from tests.cluster.harness.images import ENVIRONMENT, base, environment, image, layers, settings
 from tests.node.pods import RESTRICTED, await_phase, claim_folder, end_of, pod
+from tests.testbed.api import Api, Object
+from tests.testbed.images import ENVIRONMENT, base, environment, image, layers, settings
 
 from evolution_operator.manifests.pod import HOME
 
@@ -24,7 +24,7 @@ print("programs", *(name for name in programs if shutil.which(name)))
 """
 DRAW = """
 import evolution_jobs.cleanup, evolution_jobs.generate, evolution_jobs.prepare, evolution_jobs.probe
-import evolution_jobs.proposers.endpoint, evolution_jobs.storage.s3
+import evolution_jobs.proposers.endpoint, evolution_storage.s3
 from evolution_api.run import Procedural
 from evolution_jobs.scenes.prepare import prepare_procedural
 print(*prepare_procedural("file:///tmp/scenes", Procedural(rooms=2, width=32, height=32), seed=1, frames=2, heldout=1))

@@ -1,8 +1,8 @@
 """What a node does for a pod: runs it, says what it said, resolves names, counts its end rightly, lets it end in peace."""
 
-from tests.cluster.harness.api import Api, address
 from tests.node.pods import POD_LIMIT_S, RESTRICTED, await_phase, end_of, pod
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, address
+from tests.testbed.tools.daemon import eventually
 
 
 def test_a_pod_runs_and_its_words_are_read(api: Api, namespace: str) -> None:

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cluster.harness.namespaces import CGROUP, CGROUP_ROOT, KERNEL_SETTINGS
-from tests.cluster.harness.node import PROGRAMS
 from tests.conftest import ROOT
-from tests.tools.daemon import eventually
+from tests.testbed.namespaces import CGROUP, CGROUP_ROOT, KERNEL_SETTINGS
+from tests.testbed.node import PROGRAMS
+from tests.testbed.tools.daemon import eventually
 
 STARTER = """
 import sys
 from pathlib import Path
-from tests.cluster.harness.node import running_node
-from tests.tools.binaries import binary
+from tests.testbed.node import running_node
+from tests.testbed.tools.binaries import binary
 
 with running_node(Path(sys.argv[1]), binary) as node:
     Path(sys.argv[1], "up").touch()

@@ -11,24 +11,24 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster.chart import RELEASE, Helm
-from tests.cluster.harness.api import Api, Object
-from tests.cluster.harness.images import environment
-from tests.cluster.harness.namespaces import HOST_ADDRESS
-from tests.cluster.harness.node import Node
 from tests.cluster.lab import is_finished
 from tests.conftest import ROOT
 from tests.documents import laid_over
 from tests.node.site import DOCUMENT, MODEL, OPERATORS, ROOMS, RUN_LIMIT_S, SCENES, SPEC, Place, Site, install
-from tests.tools.daemon import Daemon, eventually
-from tests.tools.s3 import BUCKET, CREDENTIALS, s3_client, s3_serving, upload
+from tests.testbed.api import Api, Object
+from tests.testbed.images import environment
+from tests.testbed.namespaces import HOST_ADDRESS
+from tests.testbed.node import Node
+from tests.testbed.tools.daemon import Daemon, eventually
+from tests.testbed.tools.s3 import BUCKET, CREDENTIALS, s3_client, s3_serving, upload
 
 from evolution_api.layout import RUN_KEY, child_name, manifest_key
 from evolution_jobs.train.checkpoint import metrics_key, partial_prefix
-from evolution_operator.deletion import WAY_OUT
+from evolution_operator.lifecycle.deletion import WAY_OUT
 
 pytestmark = pytest.mark.timeout(900, func_only=True)
 
-EVOLUTION = (sys.executable, "-c", "from evolution_operator.cli import main; main()")
+EVOLUTION = (sys.executable, "-c", "from evolution_cli import main; main()")
 LOCAL_LIMIT_S = 300
 TOLD_LIMIT_S = 60
 OUTAGE_S = 60

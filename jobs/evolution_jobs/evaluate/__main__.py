@@ -18,12 +18,13 @@ from evolution_api.jobs import StageInput
 from evolution_api.layout import manifest_key, stage_prefix
 from evolution_api.results import Answered, StageSummary
 from evolution_jobs.evaluate.metrics import counts_of, measure, measures_of
-from evolution_jobs.evaluate.retention import prune
-from evolution_jobs.prepared import read_heldout, read_plan
 from evolution_jobs.program import BadInputError, log, run
-from evolution_jobs.storage.manifests import commit, committed, read_file, summary_of
-from evolution_jobs.storage.store import Store, run_store
-from evolution_jobs.storage.tables import from_parquet, to_parquet
+from evolution_jobs.scene_plan import read_heldout, read_plan
+from evolution_storage.manifests import commit, committed, read_file, summary_of
+from evolution_storage.retention import prune
+from evolution_storage.store import Store
+from evolution_storage.tables import from_parquet, to_parquet
+from evolution_storage.uri import run_store
 
 
 def main(job: StageInput) -> StageSummary:

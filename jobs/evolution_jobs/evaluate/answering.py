@@ -14,8 +14,8 @@ from evolution_jobs.model.solver import Solver
 from evolution_jobs.program import progress
 from evolution_jobs.questions.blind import blind_answer, leave_one_scene_out
 from evolution_jobs.questions.scoring import score
+from evolution_jobs.scene_batches import Asked, batches_by_scene, everything, frames_shown
 from evolution_jobs.scenes.library import SceneLibrary
-from evolution_jobs.showings import Asked, everything, frames_shown, showings
 
 
 def answer_all(
@@ -28,12 +28,12 @@ def answer_all(
     choices = spec.model.choices
     said: dict[Asked, str] = {}
     total = 2 * len(questions)
-    for showing in showings(everything(questions, elsewhere_too=True), questions, scene_ids):
-        asked = [questions[a.question] for a in showing.asked]
+    for batch in batches_by_scene(everything(questions, elsewhere_too=True), questions, scene_ids):
+        asked = [questions[a.question] for a in batch.asked]
         replies = solver.answer(
-            frames_shown(library, spec.scenes, showing.scene), [prompt_text(question, choices) for question in asked]
+            frames_shown(library, spec.scenes, batch.scene), [prompt_text(question, choices) for question in asked]
         )
-        for a, question, reply in zip(showing.asked, asked, replies, strict=True):
+        for a, question, reply in zip(batch.asked, asked, replies, strict=True):
             said[a] = spoken(question, reply, choices)
         progress(len(said), total, "answers")
     blind = blind_scores(questions)

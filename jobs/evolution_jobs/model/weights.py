@@ -15,8 +15,9 @@ from pathlib import Path
 from evolution_api.jobs import StageInput
 from evolution_jobs.model.solver import check_folder
 from evolution_jobs.program import BadInputError
-from evolution_jobs.storage.manifests import committed, fetch_files
-from evolution_jobs.storage.store import Store, open_store, run_store
+from evolution_storage.manifests import committed, fetch_files
+from evolution_storage.store import Store
+from evolution_storage.uri import open_store, run_store
 
 CACHE = Path(tempfile.gettempdir()) / "evolution-weights"
 """Where downloads from S3 land, one folder per origin; it lives as long as the pod."""

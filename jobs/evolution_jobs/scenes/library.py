@@ -12,7 +12,7 @@ import PIL.Image
 from pydantic import ValidationError
 
 from evolution_api.scene import Frame, Scene
-from evolution_jobs.storage.store import open_store
+from evolution_storage.uri import open_store
 
 SCENE_FILE = "scene.json"
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")

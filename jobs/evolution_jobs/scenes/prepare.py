@@ -17,7 +17,7 @@ from evolution_jobs.scenes.library import SCENE_FILE, SceneError, SceneLibrary
 from evolution_jobs.scenes.render import Image, make_scene, scene_objects
 from evolution_jobs.scenes.rooms import HELDOUT_SEED_OFFSET, make_room
 from evolution_jobs.scenes.vsibench import layout_scene, scenes_from_metadata
-from evolution_jobs.storage.store import Store
+from evolution_storage.store import Store
 
 Progress = Callable[[int, int], None]
 """Called with (scenes done, scenes in all)."""

@@ -17,11 +17,11 @@ import socket
 from evolution_api.jobs import StageInput
 from evolution_api.layout import SERVER_PORT
 from evolution_api.results import StageSummary
-from evolution_jobs.prepared import read_plan
 from evolution_jobs.program import log, run
+from evolution_jobs.scene_batches import frames_shown
+from evolution_jobs.scene_plan import read_plan
 from evolution_jobs.scenes.library import SceneLibrary
-from evolution_jobs.showings import frames_shown
-from evolution_jobs.storage.store import run_store
+from evolution_storage.uri import run_store
 
 
 def main(job: StageInput) -> StageSummary:

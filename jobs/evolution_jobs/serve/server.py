@@ -25,7 +25,7 @@ from evolution_api.layout import SERVED_MODEL
 from evolution_jobs.scenes.library import SceneError
 from evolution_jobs.serve.admission import RETRY_AFTER_S, Admission
 from evolution_jobs.solver_api import UNUSABLE_SCENE, Instance, Prediction, Reply, Request
-from evolution_jobs.storage.store import StorageError
+from evolution_storage.store import StorageError
 
 MAX_WAITING = 16
 """Requests admitted at once: each may hold a scene's frames (32 of 640x480 are 30 MB), and the model takes one at a time."""

@@ -15,8 +15,8 @@ from evolution_api.jobs import StageInput
 from evolution_api.layout import manifest_key, stage_prefix
 from evolution_api.results import Manifest, StoredFile
 from evolution_jobs.program import BadInputError, log
-from evolution_jobs.storage.manifests import commit, committed, fetch_files, put
-from evolution_jobs.storage.store import Store
+from evolution_storage.manifests import commit, committed, fetch_files, put
+from evolution_storage.store import Store
 
 COMMON = "mp_rank_00_model_states.pt"
 """DeepSpeed's name for what every process reads, where it is written once (ZeRO 0 to 2)."""

@@ -4,8 +4,8 @@ from PIL.Image import Image
 
 from evolution_api.run import EvolutionRunSpec
 from evolution_jobs.program import BadInputError
+from evolution_jobs.scene_batches import frames_shown
 from evolution_jobs.scenes.library import SceneError, SceneLibrary
-from evolution_jobs.showings import frames_shown
 
 CACHE_BYTES = 512 * 2**20
 """Decoded frames that a process keeps; beyond it they are read again at each use."""

@@ -30,9 +30,10 @@ from evolution_jobs.program import (
     start_logging,
     write_last_words,
 )
-from evolution_jobs.storage.manifests import committed, summary_of
-from evolution_jobs.storage.store import CorruptError, run_store
 from evolution_jobs.train import checkpoint
+from evolution_storage.manifests import committed, summary_of
+from evolution_storage.store import CorruptError
+from evolution_storage.uri import run_store
 
 SAVING_S = 120
 """Longest time that a process may take between SIGTERM and its end; a checkpoint is saved in it. Kubernetes' own grace period
@@ -48,7 +49,7 @@ class FailedProcessError(Exception):
 
 
 @dataclass(frozen=True)
-class Pod:
+class PodRank:
     """This pod's place in the training job."""
 
     nodes: int
@@ -59,7 +60,7 @@ class Pod:
     port: int
 
     @staticmethod
-    def from_environment(job: StageInput, environ: Mapping[str, str] = os.environ) -> "Pod":
+    def from_environment(job: StageInput, environ: Mapping[str, str] = os.environ) -> "PodRank":
         """Raises BadInputError where the variables contradict the spec, by which states and batches are split."""
         training = job.spec.training
         nodes = int(environ.get("PET_NNODES", "1"))
@@ -71,13 +72,13 @@ class Pod:
             )
         address = environ.get("PET_MASTER_ADDR") or environ.get("MASTER_ADDR") or "127.0.0.1"
         port = int(environ.get("PET_MASTER_PORT") or environ.get("MASTER_PORT") or "29500")
-        return Pod(nodes, int(environ.get("PET_NODE_RANK", "0")), processes, address, port)
+        return PodRank(nodes, int(environ.get("PET_NODE_RANK", "0")), processes, address, port)
 
 
 def launch(job: StageInput) -> StageSummary:
     """Train, and return the round's summary; a round that is committed is left alone."""
     store = run_store(job)
-    pod = Pod.from_environment(job)
+    pod = PodRank.from_environment(job)
     done = committed(store, job.uid, manifest_key(job.round, "train"))
     if done is not None:
         log.info("round %d is trained and committed; nothing to do", job.round)

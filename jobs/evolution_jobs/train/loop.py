@@ -24,16 +24,16 @@ from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.model.weights import fetch_solver
-from evolution_jobs.prepared import read_plan
 from evolution_jobs.program import TerminatedError, log, progress
-from evolution_jobs.storage.manifests import commit, committed, read_file, summary_of
-from evolution_jobs.storage.store import run_store
+from evolution_jobs.scene_plan import read_plan
 from evolution_jobs.train import checkpoint
-from evolution_jobs.train.chosen import choose, commit_confidences
 from evolution_jobs.train.engine import Trainer, join, write_note
 from evolution_jobs.train.frames import Frames
 from evolution_jobs.train.order import Batch, Slice, batches, passes, spread
 from evolution_jobs.train.record import METRICS, REST, Record
+from evolution_jobs.train.selection import commit_confidences, select
+from evolution_storage.manifests import commit, committed, read_file, summary_of
+from evolution_storage.uri import run_store
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Round:
         self.rank, self.processes = dist.get_rank(), dist.get_world_size()
         self.store = run_store(job)
         self.plan = read_plan(self.store, job)
-        self.chosen = choose(self.store, job)
+        self.selection = select(self.store, job)
         self.frames = Frames(self.plan.root_uri, job.spec)
         self.source = self._fetch_weights()
         device = "cpu" if job.spec.scheduling.accelerator == "none" else "cuda"
@@ -74,7 +74,7 @@ class Round:
     def run(self) -> StageSummary:
         first, last = self._resume(), self.training.steps
         order = batches(
-            self.chosen.questions, seed=self.job.spec.seed, round_=self.job.round, size=self.training.global_batch_size
+            self.selection.questions, seed=self.job.spec.seed, round_=self.job.round, size=self.training.global_batch_size
         )
         started = time.monotonic()
         speed = 0.0
@@ -188,7 +188,7 @@ class Round:
     def _outcome(self) -> tuple[dict[str, int], dict[str, float]]:
         """Counts and measures of the manifest; with signal: training, the round's probe parts are written here too."""
         steps, size = self.training.steps, self.training.global_batch_size
-        selected = len(self.chosen.questions)
+        selected = len(self.selection.questions)
         counts = {
             "steps": steps,
             "questions": steps * size,
@@ -199,7 +199,7 @@ class Round:
         }
         measures = {"train_loss": self.record.train_loss}
         if self.labels_by_training:
-            labels, mean = commit_confidences(self.store, self.job, self.chosen, self.record.confidences)
+            labels, mean = commit_confidences(self.store, self.job, self.selection, self.record.confidences)
             counts |= labels
             measures["mean_confidence"] = mean
         return counts, measures

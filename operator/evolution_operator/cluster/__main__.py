@@ -26,7 +26,7 @@ from evolution_operator.cluster.health import Health
 from evolution_operator.cluster.lease import Lease, LeaseLostError
 from evolution_operator.cluster.logs import configure
 from evolution_operator.cluster.reconciler import Reconciler
-from evolution_operator.cluster.wakes import Wakes
+from evolution_operator.cluster.workqueue import WorkQueue
 from evolution_operator.interface import PodExtras, Settings
 
 log = logging.getLogger("evolution_operator.cluster")
@@ -64,21 +64,21 @@ async def operate(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    wakes = Wakes()
+    workqueue = WorkQueue()
     async with Api() as api:
         identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
         lease = Lease(api, options.lease_namespace or api.namespace, identity)
         served = options.namespace or [""]  # all, as the API's paths have it
-        answering = await Health(wakes, api, lease, served).serve(options.health_port)
+        answering = await Health(workqueue, api, lease, served).serve(options.health_port)
         try:
             await first_of(stop.wait(), lease.acquire())
             if stop.is_set():
                 return
             log.info("working as %s", identity)
             chosen = Settings(options.jobs_image, options.model_image, options.deployment_mode, options.pods)
-            reconciler = Reconciler(api, wakes, chosen, options.resync_seconds, served)
+            reconciler = Reconciler(api, workqueue, chosen, options.resync_seconds, served)
             watching = kopf.operator(
-                registry=registry(wakes, reconciler, login),
+                registry=registry(workqueue, reconciler, login),
                 settings=settings(namespaced=bool(options.namespace)),
                 clusterwide=not options.namespace,
                 namespaces=options.namespace,

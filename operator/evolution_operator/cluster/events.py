@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from evolution_operator.cluster.api import Api, ApiError
-from evolution_operator.cluster.stored import said
+from evolution_operator.cluster.stored_status import said
 from evolution_operator.interface import Event, KubeObject
 from evolution_operator.manifests.pod import MANAGER
 

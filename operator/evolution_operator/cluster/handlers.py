@@ -13,7 +13,7 @@ from kopf._core.reactor.inventory import ResourceMemories
 from evolution_api.layout import GROUP, LABEL_RUN, PLURAL, VERSION
 from evolution_operator.cluster.metrics import observe_lag
 from evolution_operator.cluster.reconciler import Reconciler
-from evolution_operator.cluster.wakes import Key, Wakes
+from evolution_operator.cluster.workqueue import Key, WorkQueue
 from evolution_operator.interface import KubeObject
 from evolution_operator.manifests.pod import LABEL_MANAGED_BY, MANAGER, run_label
 
@@ -74,7 +74,7 @@ def settings(*, namespaced: bool) -> Any:
     return chosen
 
 
-def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
+def registry(workqueue: WorkQueue, reconciler: Reconciler, login: Any) -> Any:
     """kopf.OperatorRegistry with everything that wakes a run."""
     heard: set[str] = set()
     """Children of which something decisive was heard, by uid."""
@@ -83,7 +83,7 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
         reconciler.recent.heard(event["object"])
         meta = event["object"]["metadata"]
         if event["type"] == "DELETED" or not reconciler.knows(event["object"]):
-            wakes.wake(Key(meta["namespace"], meta["name"]))
+            workqueue.wake(Key(meta["namespace"], meta["name"]))
 
     async def child_changed(event: Any, **_: Any) -> None:
         reconciler.recent.heard(event["object"])
@@ -101,8 +101,8 @@ def registry(wakes: Wakes, reconciler: Reconciler, login: Any) -> Any:
         # What still held a pod when it went may be what a run waits for.
         at_once = decisive if event["type"] != "DELETED" else holds_pod(event["object"])
         within_s = 0.0 if at_once else GATHER_S
-        for key in runs_of(meta["namespace"], label, wakes) if label else ():
-            wakes.wake(key, within_s)
+        for key in runs_of(meta["namespace"], label, workqueue) if label else ():
+            workqueue.wake(key, within_s)
 
     async def log_in(**_: Any) -> Any:
         return login()
@@ -128,8 +128,8 @@ def holds_pod(child: KubeObject) -> bool:
     return not any(condition["type"] in ENDS for condition in decisive_of(child))
 
 
-def runs_of(namespace: str, label: str, wakes: Wakes) -> list[Key]:
+def runs_of(namespace: str, label: str, workqueue: WorkQueue) -> list[Key]:
     """The run that a label names; or several, where the names were too long for a label."""
     if len(label) < SURELY_WHOLE:
         return [Key(namespace, label)]
-    return [key for key in wakes.known() if key.namespace == namespace and run_label(key.name) == label]
+    return [key for key in workqueue.known() if key.namespace == namespace and run_label(key.name) == label]

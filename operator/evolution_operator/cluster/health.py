@@ -10,15 +10,15 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from evolution_api.layout import API_VERSION, KIND
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.lease import Lease
-from evolution_operator.cluster.wakes import Wakes
+from evolution_operator.cluster.workqueue import WorkQueue
 
 LONGEST_LAG_S = 120.0
 """A run whose turn is overdue by more shows that the process hangs, and that a restart would help."""
 
 
 class Health:
-    def __init__(self, wakes: Wakes, api: Api, lease: Lease, namespaces: Sequence[str]) -> None:
-        self._wakes = wakes
+    def __init__(self, workqueue: WorkQueue, api: Api, lease: Lease, namespaces: Sequence[str]) -> None:
+        self._workqueue = workqueue
         self._api = api
         self._lease = lease
         self._namespaces = namespaces
@@ -35,7 +35,7 @@ class Health:
         return runner
 
     async def _alive(self, _: web.Request) -> web.Response:
-        lag_s = self._wakes.lag_s()
+        lag_s = self._workqueue.lag_s()
         return web.Response(status=200 if lag_s <= LONGEST_LAG_S else 503, text=f"next run overdue by {lag_s:.1f} s\n")
 
     async def _ready(self, _: web.Request) -> web.Response:

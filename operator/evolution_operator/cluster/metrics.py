@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from evolution_api.kinds import STAGES
 from evolution_api.run import EvolutionRunStatus
-from evolution_operator.cluster.stored import said
+from evolution_operator.cluster.stored_status import said
 from evolution_operator.interface import Event, KubeObject
 
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -19,15 +19,15 @@ from evolution_api.explain import sentences
 from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN_UID
 from evolution_api.run import EvolutionRun
 from evolution_operator.cluster.api import Api, ApiError
+from evolution_operator.cluster.api_errors import NAMESPACE_TERMINATING, Refusal, refusal_of, wait_s
+from evolution_operator.cluster.cached_reads import CachedReads
 from evolution_operator.cluster.events import Events, where
 from evolution_operator.cluster.metrics import LOOK_SECONDS, PLAN_SECONDS, count_decision, count_run
-from evolution_operator.cluster.recent import Recent
-from evolution_operator.cluster.refusals import NAMESPACE_TERMINATING, Refusal, refusal_of, wait_s
-from evolution_operator.cluster.stored import as_json, difference, not_progressing, said
-from evolution_operator.cluster.wakes import Key, Wakes
+from evolution_operator.cluster.stored_status import as_json, difference, not_progressing, said
+from evolution_operator.cluster.workqueue import Key, WorkQueue
 from evolution_operator.interface import Event, KubeObject, Observed, Plan, Settings
+from evolution_operator.lifecycle.planner import plan
 from evolution_operator.manifests.pod import run_label
-from evolution_operator.planner import plan
 from evolution_operator.verdicts import plain
 
 CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
@@ -48,9 +48,9 @@ log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    def __init__(self, api: Api, wakes: Wakes, settings: Settings, resync_s: float, namespaces: Sequence[str]) -> None:
+    def __init__(self, api: Api, workqueue: WorkQueue, settings: Settings, resync_s: float, namespaces: Sequence[str]) -> None:
         self._api = api
-        self._wakes = wakes
+        self._workqueue = workqueue
         self._settings = settings
         self._resync_s = resync_s
         """Between two looks at a live run that nothing woke, and between two lists of all runs."""
@@ -58,7 +58,7 @@ class Reconciler:
         self._refused: dict[Key, tuple[str, int]] = {}
         """What was refused last for a run, and how often in a row."""
         self._events = Events(api)
-        self.recent = Recent(api)
+        self.recent = CachedReads(api)
         self._writing = asyncio.Semaphore(CONCURRENT_WRITES)
         self._known: dict[Key, int] = {}
         """Digest of what a look last saw of what is not the operator's own to write in a run."""
@@ -71,7 +71,7 @@ class Reconciler:
             turns.create_task(self._find())
             while True:
                 await slots.acquire()
-                key = await self._wakes.take()
+                key = await self._workqueue.take()
                 turns.create_task(self._turn(key, slots))
 
     async def _find(self) -> None:
@@ -85,7 +85,7 @@ class Reconciler:
                             if not self.knows(raw):
                                 # Its look must find it, whichever API server answers; metadata alone says another kind.
                                 self.recent.heard({**raw, "kind": KIND})
-                                self._wakes.wake(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+                                self._workqueue.wake(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
             except ApiError as error:
                 log.warning("%s", error)
 
@@ -96,9 +96,9 @@ class Reconciler:
                 with LOOK_SECONDS.time():
                     again_s = await self._look(key, slot)
             finally:
-                self._wakes.give_back(key)
+                self._workqueue.give_back(key)
             if again_s is not None:
-                self._wakes.wake(key, again_s)
+                self._workqueue.wake(key, again_s)
 
     async def _look(self, key: Key, slot: ExitStack) -> float | None:
         """One look at a run; seconds until the next one is due by itself, None for a run that is gone.
@@ -174,7 +174,7 @@ class Reconciler:
         slot.close()
         if change or todo.finalizers != before:
             async with self._writing:
-                await self._wakes.quiet(LONGEST_DEFERRAL_S)
+                await self._workqueue.quiet(LONGEST_DEFERRAL_S)
                 if change:
                     newest = await self._merge(raw, {"status": change}, "status")
                     count_decision(raw, todo.status, todo.events)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from evolution_operator.local.pods import Node, Pod, only, settle, start, terminate, timestamp
+from evolution_operator.local.pods import Node, PodProcess, only, settle, start, terminate, timestamp
 
 META_FIELDS = frozenset(
     {"name", "namespace", "labels", "annotations", "ownerReferences", "uid", "generation", "creationTimestamp"}
@@ -18,14 +18,14 @@ META_FIELDS = frozenset(
 
 
 class Child(ABC):
-    def __init__(self, raw: dict[str, Any], pods: Mapping[str, Pod], node: Node) -> None:
+    def __init__(self, raw: dict[str, Any], pods: Mapping[str, PodProcess], node: Node) -> None:
         self.raw = raw
         self.pods = dict(pods)
         self.node = node
 
     @classmethod
     def create(cls, manifest: Mapping[str, Any], node: Node, now: datetime) -> "Child":
-        """The child as the API server would keep it. Raises LocalError for a field that this machine cannot honour."""
+        """The child as the API server would keep it. Raises RefusedError for a field that this machine cannot honour."""
         only(f"{manifest['kind']}.metadata", manifest["metadata"], META_FIELDS)
         kept = {"uid": str(uuid.uuid4()), "generation": 1, "creationTimestamp": timestamp(now)}
         child = cls({**manifest, "metadata": {**manifest["metadata"], **kept}, "status": {}}, {}, node)
@@ -50,13 +50,13 @@ class Child(ABC):
         return status
 
     @property
-    def going(self) -> list[Pod]:
+    def going(self) -> list[PodProcess]:
         return [pod for pod in self.pods.values() if not pod.finished]
 
     @classmethod
     def restore(cls, kept: Mapping[str, Any], node: Node) -> "Child":
         """A child as an earlier start left it. That start's processes are gone, so their pods are too."""
-        pods = [Pod(raw) for raw in kept["pods"]]
+        pods = [PodProcess(raw) for raw in kept["pods"]]
         child = cls(kept["object"], {pod.name: pod for pod in pods if pod.finished}, node)
         if len(child.pods) < len(pods):
             child.disrupted()
@@ -71,7 +71,7 @@ class Child(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raises LocalError for a field of the spec that a process cannot honour."""
+        """Raises RefusedError for a field of the spec that a process cannot honour."""
 
     @abstractmethod
     def reconcile(self, now: datetime) -> None:
@@ -88,7 +88,7 @@ class Child(ABC):
         self.reconcile(now)
         return any(settled) or before != (repr(self.status), len(self.pods))
 
-    def add(self, pod: Pod, now: datetime, *, share: int) -> None:
+    def add(self, pod: PodProcess, now: datetime, *, share: int) -> None:
         self.pods[pod.name] = pod
         start(pod, self.node, now, share=share)
 

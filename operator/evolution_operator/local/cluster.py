@@ -6,9 +6,9 @@ from typing import Any
 
 from evolution_operator.interface import KubeObject, Observed, Ref
 from evolution_operator.local.child import Child
-from evolution_operator.local.errors import LocalError
+from evolution_operator.local.errors import RefusedError
 from evolution_operator.local.jobs import Job
-from evolution_operator.local.pods import Node, Pod, settle, terminate, timestamp
+from evolution_operator.local.pods import Node, PodProcess, settle, terminate, timestamp
 from evolution_operator.local.services import InferenceService
 from evolution_operator.local.trainings import PyTorchJob
 
@@ -19,7 +19,7 @@ class LocalCluster:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.children: dict[tuple[str, str], Child] = {}
-        self.leaving: list[Pod] = []
+        self.leaving: list[PodProcess] = []
         """Pods of deleted children that have not ended yet."""
         for kept in node.folder.load_children():
             child = KINDS[kept["object"]["kind"]].restore(kept, node)
@@ -32,7 +32,7 @@ class LocalCluster:
             pods=tuple(_copy(pod.raw) for pod in self.pods()),
         )
 
-    def pods(self) -> Iterable[Pod]:
+    def pods(self) -> Iterable[PodProcess]:
         for child in self.children.values():
             yield from child.pods.values()
         yield from self.leaving
@@ -42,12 +42,14 @@ class LocalCluster:
         return all(pod.finished for pod in self.pods())
 
     def apply(self, manifest: KubeObject, now: datetime) -> None:
-        """Create a child; one of that name that exists is left alone, for children are write-once. Raises LocalError."""
+        """Create a child; one of that name that exists is left alone, for children are write-once. Raises RefusedError."""
         key = manifest["kind"], manifest["metadata"]["name"]
         if key in self.children:
             return
         if manifest["kind"] not in KINDS:
-            raise LocalError(f"kind {manifest['kind']} of {key[1]} is unknown here: only {', '.join(KINDS)} are run as processes")
+            raise RefusedError(
+                f"kind {manifest['kind']} of {key[1]} is unknown here: only {', '.join(KINDS)} are run as processes"
+            )
         child = KINDS[manifest["kind"]].create(manifest, self.node, now)
         self._save(child)
         self.children[key] = child

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evolution_api.run import EvolutionRun
-from evolution_operator.local.errors import BusyError, LocalError
+from evolution_operator.local.errors import BusyError, RefusedError
 
 ENV_WORKDIR = "EVOLUTION_WORKDIR"
 """Marks every process that a loop starts; a later loop finds by it what an earlier one left behind."""
@@ -49,13 +49,13 @@ class RunFolder:
         return (self.path / "run.json").exists()
 
     def load(self) -> EvolutionRun:
-        """Raises LocalError where the run is missing or unreadable."""
+        """Raises RefusedError where the run is missing or unreadable."""
         try:
             return EvolutionRun.model_validate_json((self.path / "run.json").read_text())
         except FileNotFoundError:
-            raise LocalError(f"no run is kept in {self.path}; start one with `evolution run FILE`") from None
+            raise RefusedError(f"no run is kept in {self.path}; start one with `evolution run FILE`") from None
         except ValueError as error:
-            raise LocalError(
+            raise RefusedError(
                 f"{self.path / 'run.json'} is no run of this version ({str(error).splitlines()[0]}); remove {self.path}"
             ) from error
 
@@ -86,15 +86,15 @@ class Workdir:
         return [RunFolder(file.parent) for file in sorted(self.path.glob("*/*/run.json"))]
 
     def find(self, run: str) -> RunFolder:
-        """The run of that name, given as `name` or `namespace/name`. Raises LocalError."""
+        """The run of that name, given as `name` or `namespace/name`. Raises RefusedError."""
         found = [f for f in self.runs() if run in (f.path.name, f"{f.path.parent.name}/{f.path.name}")]
         if len(found) == 1:
             return found[0]
         names = [f"{f.path.parent.name}/{f.path.name}" for f in found or self.runs()]
         if found:
-            raise LocalError(f"run {run!r} stands in several namespaces; say which: {', '.join(names)}")
+            raise RefusedError(f"run {run!r} stands in several namespaces; say which: {', '.join(names)}")
         there = f"there are {', '.join(names)}" if names else "there is none; start one with `evolution run FILE`"
-        raise LocalError(f"no run {run!r} in {self.path}: {there}; another folder is named with --workdir")
+        raise RefusedError(f"no run {run!r} in {self.path}: {there}; another folder is named with --workdir")
 
     def holder(self) -> int | None:
         """Process id of the loop that works here now."""
@@ -129,7 +129,7 @@ class Workdir:
         """End what an earlier loop in this folder left running, and return how many processes that were.
 
         They are known by a variable in the environment that they were started with, which no other process has. Raises
-        LocalError where one does not go.
+        RefusedError where one does not go.
         """
         deadline = time.monotonic() + LEFTOVER_WAIT_S
         killed: set[int] = set()
@@ -139,7 +139,7 @@ class Workdir:
                     os.kill(pid, signal.SIGKILL)
             killed |= found
             if time.monotonic() > deadline:
-                raise LocalError(
+                raise RefusedError(
                     f"processes {sorted(found)} of an earlier start in {self.path} do not end; end them and start again"
                 )
             time.sleep(0.01)

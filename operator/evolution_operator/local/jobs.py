@@ -8,8 +8,8 @@ from datetime import datetime
 
 from evolution_api.layout import ENV_SHARD
 from evolution_operator.local.child import Child
-from evolution_operator.local.errors import LocalError
-from evolution_operator.local.pods import Pod, new_pod, only, timestamp
+from evolution_operator.local.errors import RefusedError
+from evolution_operator.local.pods import PodProcess, new_pod, only, timestamp
 
 FIELDS = frozenset(
     {
@@ -34,7 +34,9 @@ class Job(Child):
         only("Job.spec", spec, FIELDS)
         for name in ("suspend", "backoffLimit", "backoffLimitPerIndex"):
             if spec.get(name):
-                raise LocalError(f"Job.spec.{name} = {spec[name]}: only the planner starts, holds and retries here; leave it out")
+                raise RefusedError(
+                    f"Job.spec.{name} = {spec[name]}: only the planner starts, holds and retries here; leave it out"
+                )
 
     def reconcile(self, now: datetime) -> None:
         if self.has("Complete") or self.has("Failed"):
@@ -74,7 +76,7 @@ class Job(Child):
         pod = self.pods.get(self.pod_name(index))
         return pod.phase if pod is not None else None
 
-    def new(self, index: int) -> Pod:
+    def new(self, index: int) -> PodProcess:
         labels = {"batch.kubernetes.io/job-name": self.name, "batch.kubernetes.io/controller-uid": self.uid}
         env = {}
         if self.raw["spec"].get("completionMode") == "Indexed":

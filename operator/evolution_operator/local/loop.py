@@ -13,9 +13,9 @@ from typing import Protocol, Self
 
 from evolution_api.run import EvolutionRun, EvolutionRunSpec
 from evolution_operator.interface import Event, Settings
+from evolution_operator.lifecycle.planner import plan
 from evolution_operator.local.cluster import LocalCluster
 from evolution_operator.local.folder import RunFolder
-from evolution_operator.planner import plan
 
 LOOK_EVERY_S = 0.5
 """Between two looks at the logs for progress."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from evolution_api.layout import ENV_PROPOSER_KEY, ENV_TERMINATION_LOG
 from evolution_operator.local.devices import Devices
-from evolution_operator.local.errors import LocalError
+from evolution_operator.local.errors import RefusedError
 from evolution_operator.local.folder import ENV_WORKDIR, RunFolder
 from evolution_operator.local.programs import Process, Programs
 from evolution_operator.manifests.pod import HOME
@@ -34,9 +34,9 @@ def timestamp(now: datetime) -> str:
 
 
 def only(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises LocalError for a field that a process cannot honour."""
+    """Raises RefusedError for a field that a process cannot honour."""
     for name in given.keys() - set(known):
-        raise LocalError(f"{where}.{name} = {given[name]!r} cannot be honoured on one machine without a cluster; leave it out")
+        raise RefusedError(f"{where}.{name} = {given[name]!r} cannot be honoured on one machine without a cluster; leave it out")
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Node:
 
 
 @dataclass
-class Pod:
+class PodProcess:
     """`raw` is what the API server would show; `process` is None for one that an earlier start ran."""
 
     raw: dict[str, Any]
@@ -75,14 +75,14 @@ class Pod:
 
 def new_pod(
     name: str, template: Mapping[str, Any], owner: Mapping[str, Any], labels: Mapping[str, str], env: Mapping[str, str]
-) -> Pod:
+) -> PodProcess:
     """A pending pod of `owner` after `template`, with further labels and the variables that its controller injects."""
     spec = dict(template["spec"])
     (main,) = spec["containers"]
     only("container", main, CONTAINER_FIELDS)
     only("pod", spec, POD_FIELDS | {"restartPolicy"})
     spec["containers"] = [{**main, "env": [*main.get("env", ()), *({"name": k, "value": v} for k, v in env.items())]}]
-    return Pod(
+    return PodProcess(
         {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -134,7 +134,7 @@ POD_FIELDS = frozenset(
 )
 
 
-def start(pod: Pod, node: Node, now: datetime, *, share: int) -> None:
+def start(pod: PodProcess, node: Node, now: datetime, *, share: int) -> None:
     """Start the pod's program, unless the devices that it asks for are taken: then it stays pending, as on a full cluster.
 
     `share` is how many threads of work share the machine's cores while it runs.
@@ -160,25 +160,25 @@ def program_of(main: Mapping[str, Any]) -> tuple[str, list[str]]:
         case ["python", "-m", module, *arguments]:
             return module, [*arguments, *main.get("args", ())]
         case other:
-            raise LocalError(f"container.command {other} is no `python -m <program>`, and nothing else is run without an image")
+            raise RefusedError(f"container.command {other} is no `python -m <program>`, and nothing else is run without an image")
 
 
-def environment(pod: Pod, node: Node, scratch: Path) -> dict[str, str]:
+def environment(pod: PodProcess, node: Node, scratch: Path) -> dict[str, str]:
     """The user's own environment stands for the image's; what the manifest says is laid over it."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(INJECTED) or name == ENV_PROPOSER_KEY}
     (main,) = pod.raw["spec"]["containers"]
     for variable in main["env"]:
         if "valueFrom" in variable:
-            raise LocalError(f"variable {variable['name']} comes from {variable['valueFrom']}, which only a cluster keeps")
+            raise RefusedError(f"variable {variable['name']} comes from {variable['valueFrom']}, which only a cluster keeps")
         env[variable["name"]] = variable["value"]
     volumes = {volume["name"]: volume for volume in pod.raw["spec"].get("volumes", ())}
     for mount in main.get("volumeMounts", ()):
         if "emptyDir" not in volumes[mount["name"]]:
-            raise LocalError(f"volume {volumes[mount['name']]} is no empty folder, and there is nothing else to mount here")
+            raise RefusedError(f"volume {volumes[mount['name']]} is no empty folder, and there is nothing else to mount here")
         if mount["mountPath"] == "/tmp":  # noqa: S108
             env["TMPDIR"] = str(scratch / "tmp")
         elif mount["mountPath"] not in HOST_MOUNTS:
-            raise LocalError(f"volumeMount {mount['mountPath']}: a process cannot be given a folder at that path")
+            raise RefusedError(f"volumeMount {mount['mountPath']}: a process cannot be given a folder at that path")
     if "TMPDIR" in env:
         (scratch / "tmp").mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -186,7 +186,7 @@ def environment(pod: Pod, node: Node, scratch: Path) -> dict[str, str]:
     return env | {ENV_TERMINATION_LOG: str(scratch / "termination"), ENV_WORKDIR: str(node.workdir)}
 
 
-def settle(pod: Pod, node: Node, now: datetime) -> bool:
+def settle(pod: PodProcess, node: Node, now: datetime) -> bool:
     """Write into the pod's status what became of its process; true if that changed it."""
     process = pod.process
     if process is None or pod.finished:
@@ -215,17 +215,17 @@ def settle(pod: Pod, node: Node, now: datetime) -> bool:
     return True
 
 
-def _container_state(pod: Pod) -> dict[str, Any]:
+def _container_state(pod: PodProcess) -> dict[str, Any]:
     return dict(pod.raw["status"].get("containerStatuses", [{}])[0].get("state", {}))
 
 
-def _container_status(pod: Pod, state: Mapping[str, Any]) -> dict[str, Any]:
+def _container_status(pod: PodProcess, state: Mapping[str, Any]) -> dict[str, Any]:
     (main,) = pod.raw["spec"]["containers"]
     (before,) = pod.raw["status"].get("containerStatuses", [{"restartCount": 0}])
     return {**before, "name": main["name"], "ready": False, "state": state}
 
 
-def termination_message(pod: Pod, node: Node) -> str:
+def termination_message(pod: PodProcess, node: Node) -> str:
     """The program's last words, or with FallbackToLogsOnError the end of the log of one that failed without any."""
     (main,) = pod.raw["spec"]["containers"]
     try:
@@ -239,7 +239,7 @@ def termination_message(pod: Pod, node: Node) -> str:
     return words.decode(errors="replace")
 
 
-def terminate(pod: Pod, node: Node, now: datetime) -> None:
+def terminate(pod: PodProcess, node: Node, now: datetime) -> None:
     """SIGTERM now and SIGKILL after the pod's grace period; a second call changes nothing."""
     if pod.process is None or pod.process.exit is not None or pod.kill_at is not None:
         return

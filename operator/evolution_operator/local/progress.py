@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from evolution_operator.local.folder import RunFolder
-from evolution_operator.local.pods import Pod
+from evolution_operator.local.pods import PodProcess
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ProgressReader:
         self._folder = folder
         self._tails: dict[str, _Tail] = {}
 
-    def of(self, pod: Pod) -> Progress | None:
+    def of(self, pod: PodProcess) -> Progress | None:
         started = pod.raw["status"].get("startTime")
         if started is None:
             return None

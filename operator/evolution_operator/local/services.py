@@ -9,8 +9,8 @@ import http.client
 from datetime import datetime, timedelta
 
 from evolution_operator.local.child import Child
-from evolution_operator.local.errors import LocalError
-from evolution_operator.local.pods import POD_FIELDS, Pod, new_pod, only
+from evolution_operator.local.errors import RefusedError
+from evolution_operator.local.pods import POD_FIELDS, PodProcess, new_pod, only
 from evolution_operator.local.trainings import LOOPBACK, free_port
 
 ASK_EVERY_S = 0.2
@@ -29,7 +29,7 @@ class InferenceService(Child):
         only("InferenceService.spec", spec, {"predictor"})
         only("InferenceService.spec.predictor", spec["predictor"], PREDICTOR_FIELDS | POD_FIELDS)
         if spec["predictor"].get("minReplicas", 1) != 1:
-            raise LocalError(
+            raise RefusedError(
                 "InferenceService minReplicas is not 1: one machine has no balancer before its servers; set replicas: 1"
             )
 
@@ -55,7 +55,7 @@ class InferenceService(Child):
     def wake_after_s(self) -> float | None:
         return super().wake_after_s() if self.has("Ready") else ASK_EVERY_S
 
-    def crashed(self, pod: Pod, now: datetime) -> None:
+    def crashed(self, pod: PodProcess, now: datetime) -> None:
         """The server ended, though a server should not: its pod waits, as a Deployment's does, and starts again after a pause."""
         (status,) = pod.raw["status"]["containerStatuses"]
         last = status["state"]["terminated"]
@@ -82,7 +82,7 @@ class InferenceService(Child):
         super().disrupted()
         self.pods.clear()
 
-    def new(self, port: int) -> Pod:
+    def new(self, port: int) -> PodProcess:
         predictor = self.raw["spec"]["predictor"]
         template = {
             "metadata": {"labels": predictor.get("labels", {})},
@@ -93,10 +93,10 @@ class InferenceService(Child):
         main["args"] = [*main.get("args", ()), "--http_port", str(port)]
         return pod
 
-    def port(self, pod: Pod) -> int:
+    def port(self, pod: PodProcess) -> int:
         return int(pod.raw["spec"]["containers"][0]["args"][-1])
 
-    def answers(self, pod: Pod) -> bool:
+    def answers(self, pod: PodProcess) -> bool:
         (main,) = pod.raw["spec"]["containers"]
         connection = http.client.HTTPConnection(LOOPBACK, self.port(pod), timeout=ASK_TIMEOUT_S)
         try:

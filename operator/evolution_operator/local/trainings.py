@@ -8,8 +8,8 @@ import socket
 from datetime import datetime
 
 from evolution_operator.local.child import Child
-from evolution_operator.local.errors import LocalError
-from evolution_operator.local.pods import Pod, new_pod, only, timestamp
+from evolution_operator.local.errors import RefusedError
+from evolution_operator.local.pods import PodProcess, new_pod, only, timestamp
 
 LOOPBACK = "127.0.0.1"
 RUN_POLICY_FIELDS = frozenset({"backoffLimit", "cleanPodPolicy", "suspend"})
@@ -30,12 +30,12 @@ class PyTorchJob(Child):
         only("PyTorchJob.spec.pytorchReplicaSpecs", spec["pytorchReplicaSpecs"], {"Master", "Worker"})
         for name in ("suspend", "backoffLimit"):
             if spec["runPolicy"].get(name):
-                raise LocalError(
+                raise RefusedError(
                     f"PyTorchJob.spec.runPolicy.{name} = {spec['runPolicy'][name]}: only the planner holds and retries"
                 )
         for role, replica in spec["pytorchReplicaSpecs"].items():
             if replica["restartPolicy"] != "Never":
-                raise LocalError(f"PyTorchJob {role} restartPolicy {replica['restartPolicy']}: only Never is honoured here")
+                raise RefusedError(f"PyTorchJob {role} restartPolicy {replica['restartPolicy']}: only Never is honoured here")
 
     def reconcile(self, now: datetime) -> None:
         if self.has("Succeeded") or self.has("Failed"):
@@ -87,7 +87,7 @@ class PyTorchJob(Child):
         """Training processes over all pods."""
         return sum(self.replicas.values()) * int(self.raw["spec"].get("nprocPerNode", "1"))
 
-    def new(self, role: str, index: int, node_rank: int, address: dict[str, str]) -> Pod:
+    def new(self, role: str, index: int, node_rank: int, address: dict[str, str]) -> PodProcess:
         nodes = sum(self.replicas.values())
         env = {
             "PYTHONUNBUFFERED": "1",

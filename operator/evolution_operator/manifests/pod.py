@@ -1,6 +1,6 @@
 """The parts that every pod of ours shares: identity, input, credentials, security, placement.
 
-What a user may say (`Pod` in the contract) is laid below what the operator sets, never over it. Restricted by Pod
+What a user may say (`PodTemplate` in the contract) is laid below what the operator sets, never over it. Restricted by Pod
 Security's standard: no root, no privilege, no capability, a read-only root file system, and no service account token.
 """
 
@@ -21,7 +21,7 @@ from evolution_api.layout import (
     LABEL_STAGE,
     child_name,
 )
-from evolution_api.run import EvolutionRun, Pod, ResourceAmounts
+from evolution_api.run import EvolutionRun, PodTemplate, ResourceAmounts
 from evolution_operator.interface import KubeObject, Settings
 
 NOT_TOLD: Any = {"spec": {group: {"pod"} for group in ("generation", "probe", "training", "evaluation")}}
@@ -31,7 +31,7 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "evolution-operator"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 
-LIGHT = Pod(resources=ResourceAmounts(requests={"cpu": "100m", "memory": "256Mi"}))
+LIGHT = PodTemplate(resources=ResourceAmounts(requests={"cpu": "100m", "memory": "256Mi"}))
 """Of programs that ask and delete, which no run says anything about; a namespace with a quota admits no pod without requests."""
 
 GRACE_S = 30
@@ -96,7 +96,7 @@ def metadata(work: Work, role: str, suffix: str = "") -> KubeObject:
     return {"name": work.name(suffix), "namespace": run.namespace, "labels": labels, "ownerReferences": [owner]}
 
 
-def environment(work: Work, pod: Pod, further: tuple[KubeObject, ...] = ()) -> list[KubeObject]:
+def environment(work: Work, pod: PodTemplate, further: tuple[KubeObject, ...] = ()) -> list[KubeObject]:
     """The run's variables replace those of the operator's settings, and the operator's own replace both."""
     run = work.run.metadata
     stage_input = StageInput(
@@ -127,7 +127,7 @@ def from_secret(variable: str, secret: str, key: str) -> KubeObject:
 def container(
     work: Work,
     program: str,
-    pod: Pod,
+    pod: PodTemplate,
     *,
     name: str = "main",
     image: str,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.harness.api import Object
 from tests.cluster.lab import Lab, comparable
+from tests.testbed.api import Object
 
 CHILDREN = [
     ("inferenceservices", "r1-probe-server"),

@@ -20,8 +20,8 @@ from typing import Self
 
 import aiohttp
 from aiohttp import web
-from tests.cluster.harness.api import Object
-from tests.tools.daemon import LOOPBACK
+from tests.testbed.api import Object
+from tests.testbed.tools.daemon import LOOPBACK
 
 from evolution_api.layout import KIND, LABEL_ROLE, LABEL_ROUND, LABEL_RUN, LABEL_STAGE
 from evolution_operator.cluster.api import USER_AGENT

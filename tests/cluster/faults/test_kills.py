@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.cluster.faults.endings import ended, made
 from tests.cluster.faults.forked import Forked
 from tests.cluster.faults.proxy import Proxy, Request
-from tests.cluster.harness.api import Api, Object, own_namespace
 from tests.cluster.lab import SPEC, Lab, comparable
-from tests.tools.daemon import eventually
+from tests.testbed.api import Api, Object, own_namespace
+from tests.testbed.tools.daemon import eventually
 
 from evolution_api.results import StageSummary
 

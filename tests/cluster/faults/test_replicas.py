@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.cluster.faults.endings import assert_ended_well, ended
 from tests.cluster.faults.proxy import Proxy
 from tests.cluster.lab import Lab, log_of, operator
-from tests.tools.daemon import Daemon, eventually
+from tests.testbed.tools.daemon import Daemon, eventually
 
 from evolution_operator.cluster import lease
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from aiohttp import web
 from tests.cluster.faults.endings import CHILDREN, LEFT, assert_ended_well, ended
 from tests.cluster.faults.proxy import Cut, News, Proxy, Request
-from tests.cluster.harness.api import Object
 from tests.cluster.lab import Lab, at_work, operator
-from tests.tools.daemon import eventually
+from tests.testbed.api import Object
+from tests.testbed.tools.daemon import eventually
 
 
 def test_an_undisturbed_run_makes_each_child_once_with_few_requests(lab: Lab, proxy: Proxy, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.cluster.faults.endings import CHILDREN, assert_ended_well, ended, made
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.harness.api import Object, address
-from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.lab import SPEC, STAGES, Lab, at_work, operator
-from tests.tools.daemon import Daemon, eventually
+from tests.testbed.api import Object, address
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.tools.daemon import Daemon, eventually
 
 
 @pytest.fixture

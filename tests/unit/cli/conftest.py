@@ -9,7 +9,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from evolution_api.run import EvolutionRun, EvolutionRunStatus, RoundStatus
-from evolution_operator.cli.app import app
+from evolution_cli.app import app
 from evolution_operator.local.folder import Workdir
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

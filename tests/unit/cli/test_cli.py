@@ -15,12 +15,7 @@ HEAVY = ("aiohttp", "torch", "transformers", "numpy", "pyarrow", "open3d", "pyda
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys; from evolution_operator.cli.app import app\n"
-        "try: app(['--help'])\n"
-        "except SystemExit: pass\n"
-        "print(*sys.modules)"
-    )
+    code = "import sys; from evolution_cli.app import app\ntry: app(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert [name for name in HEAVY if name in loaded] == []
@@ -184,7 +179,7 @@ def test_a_reader_that_has_gone_ends_a_command_in_silence(workdir: Path, command
     reader, writer = os.pipe()
     os.close(reader)
     where = () if command[0] == "manifests" else ("--workdir", workdir)
-    code = "from evolution_operator.cli import main; main()"
+    code = "from evolution_cli import main; main()"
     with os.fdopen(writer) as pipe:
         done = subprocess.run([sys.executable, "-c", code, *command, *where], stdout=pipe, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (141, b"")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from evolution_operator.cluster.handlers import decisive_of, holds_pod, runs_of
-from evolution_operator.cluster.wakes import Key, Wakes
+from evolution_operator.cluster.workqueue import Key, WorkQueue
 from evolution_operator.manifests.pod import run_label
 
 
@@ -45,12 +45,12 @@ def test_what_held_a_pod_may_have_been_waited_for(gone: dict[str, Any], expected
 
 
 def test_a_label_names_its_run() -> None:
-    assert runs_of("lab", "x", Wakes()) == [Key("lab", "x")]
+    assert runs_of("lab", "x", WorkQueue()) == [Key("lab", "x")]
 
 
 def test_a_label_that_was_cut_stands_for_every_run_that_it_fits() -> None:
-    wakes = Wakes()
+    workqueue = WorkQueue()
     long = [f"{'n' * 62}.{end}" for end in "ab"]
     for key in (*(Key("lab", name) for name in long), Key("other", long[0]), Key("lab", "m" * 70)):
-        wakes.wake(key)
-    assert sorted(runs_of("lab", run_label(long[0]), wakes)) == [Key("lab", name) for name in long]
+        workqueue.wake(key)
+    assert sorted(runs_of("lab", run_label(long[0]), workqueue)) == [Key("lab", name) for name in long]

@@ -12,7 +12,7 @@ from aiohttp import web
 from evolution_operator.cluster.api import Api
 from evolution_operator.cluster.health import LONGEST_LAG_S, Health
 from evolution_operator.cluster.lease import Lease
-from evolution_operator.cluster.wakes import Key, Wakes
+from evolution_operator.cluster.workqueue import Key, WorkQueue
 
 RUNS = "/apis/evolution.spatial.io/v1alpha1/namespaces/{}/evolutionruns"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/operators/leases/evolution-operator"
@@ -27,8 +27,8 @@ async def started(app: web.Application) -> tuple[web.AppRunner, str]:
     return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
-def told(refused: dict[str, int], story: Callable[[Callable[[str], Awaitable[Said]], Wakes, Any], Awaitable[None]]) -> None:
-    """Run `story` with what it asks the operator by, the operator's wakes, and the API server, which refuses these paths."""
+def told(refused: dict[str, int], story: Callable[[Callable[[str], Awaitable[Said]], WorkQueue, Any], Awaitable[None]]) -> None:
+    """Run `story` with what it asks the operator by, the operator's queue, and the API server, which refuses these paths."""
 
     async def answer(request: web.Request) -> web.Response:
         if request.path in refused:
@@ -41,8 +41,8 @@ def told(refused: dict[str, int], story: Callable[[Callable[[str], Awaitable[Sai
         app.router.add_route("*", "/{tail:.*}", answer)
         server, url = await started(app)
         async with Api(lambda: kopf.ConnectionInfo(server=url, token="t")) as api, aiohttp.ClientSession() as session:
-            wakes, lease = Wakes(), Lease(api, "operators", "me")
-            health = await Health(wakes, api, lease, ["a", "b"]).serve(0)
+            workqueue, lease = WorkQueue(), Lease(api, "operators", "me")
+            health = await Health(workqueue, api, lease, ["a", "b"]).serve(0)
             port = next(address[1] for address in health.addresses if len(address) == 2)  # of IPv4
 
             async def ask(path: str) -> Said:
@@ -51,7 +51,7 @@ def told(refused: dict[str, int], story: Callable[[Callable[[str], Awaitable[Sai
 
             waiting = asyncio.create_task(lease.acquire())
             try:
-                await story(ask, wakes, server)
+                await story(ask, workqueue, server)
             finally:
                 waiting.cancel()
                 await health.cleanup()
@@ -62,16 +62,16 @@ def told(refused: dict[str, int], story: Callable[[Callable[[str], Awaitable[Sai
 
 @pytest.mark.parametrize(("overdue_s", "expected"), [(LONGEST_LAG_S - 1, 200), (LONGEST_LAG_S + 1, 503)])
 def test_it_is_alive_unless_a_runs_turn_is_long_overdue(overdue_s: float, expected: int) -> None:
-    async def story(ask: Callable[[str], Awaitable[Said]], wakes: Wakes, _: Any) -> None:
+    async def story(ask: Callable[[str], Awaitable[Said]], workqueue: WorkQueue, _: Any) -> None:
         assert (await ask("/healthz"))[0] == 200
-        wakes.wake(Key("a", "x"), within_s=-overdue_s)
+        workqueue.wake(Key("a", "x"), within_s=-overdue_s)
         assert (await ask("/healthz"))[0] == expected
 
     told({}, story)
 
 
 def test_it_is_ready_while_it_waits_for_the_lease_and_not_when_the_api_server_goes() -> None:
-    async def story(ask: Callable[[str], Awaitable[Said]], _: Wakes, server: web.AppRunner) -> None:
+    async def story(ask: Callable[[str], Awaitable[Said]], _: WorkQueue, server: web.AppRunner) -> None:
         while (await ask("/readyz"))[1] == "the lease was not asked for yet\n":
             await asyncio.sleep(0.01)
         assert (await ask("/readyz"))[0] == 200
@@ -87,7 +87,7 @@ def test_it_is_ready_while_it_waits_for_the_lease_and_not_when_the_api_server_go
 @pytest.mark.parametrize("code", [401, 403, 500])
 @pytest.mark.parametrize("path", [RUNS.format("b"), LEASES])
 def test_it_is_not_ready_while_it_is_refused_what_it_needs(path: str, code: int) -> None:
-    async def story(ask: Callable[[str], Awaitable[Said]], _: Wakes, __: Any) -> None:
+    async def story(ask: Callable[[str], Awaitable[Said]], _: WorkQueue, __: Any) -> None:
         while (await ask("/readyz"))[1] == "the lease was not asked for yet\n":
             await asyncio.sleep(0.01)
         answer = await ask("/readyz")

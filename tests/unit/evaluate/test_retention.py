@@ -6,9 +6,10 @@ import pytest
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import checkpoint_prefix, manifest_key, stage_prefix
-from evolution_jobs.evaluate.retention import keep_and_drop, prune
-from evolution_jobs.storage.manifests import commit, committed, read_file
-from evolution_jobs.storage.store import Store, run_store
+from evolution_storage.manifests import commit, committed, read_file
+from evolution_storage.retention import keep_and_drop, prune
+from evolution_storage.store import Store
+from evolution_storage.uri import run_store
 
 
 def job(root: Path, round_: int, keep: int | None) -> StageInput:

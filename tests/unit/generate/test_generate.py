@@ -14,9 +14,10 @@ from evolution_api.question import Question, Rejection
 from evolution_api.results import Manifest, ProbeResult
 from evolution_jobs import generate
 from evolution_jobs.program import BadInputError
-from evolution_jobs.storage.manifests import commit
-from evolution_jobs.storage.store import CorruptError, run_store
-from evolution_jobs.storage.tables import from_parquet, to_parquet
+from evolution_storage.manifests import commit
+from evolution_storage.store import CorruptError
+from evolution_storage.tables import from_parquet, to_parquet
+from evolution_storage.uri import run_store
 
 Prepared = Callable[..., StageInput]
 Stored = Callable[[], dict[str, bytes]]

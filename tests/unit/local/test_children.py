@@ -13,7 +13,7 @@ import pytest
 from evolution_operator.interface import Ref
 from evolution_operator.local.cluster import LocalCluster
 from evolution_operator.local.devices import NVIDIA, Devices
-from evolution_operator.local.errors import LocalError
+from evolution_operator.local.errors import RefusedError
 from evolution_operator.local.jobs import ranges
 from evolution_operator.local.pods import Node
 
@@ -210,7 +210,7 @@ def test_a_container_that_cannot_be_honoured_is_refused_by_name(
     cluster: LocalCluster, job: Make, change: dict[str, Any], named: str
 ) -> None:
     cluster.apply(job("stay", **change), now())
-    with pytest.raises(LocalError, match=named):
+    with pytest.raises(RefusedError, match=named):
         cluster.step(now())
 
 
@@ -218,12 +218,12 @@ def test_a_container_that_cannot_be_honoured_is_refused_by_name(
 def test_a_field_of_a_job_that_cannot_be_honoured_is_refused_by_name(cluster: LocalCluster, job: Make, field: str) -> None:
     manifest = job("stay")
     manifest["spec"][field] = 5
-    with pytest.raises(LocalError, match=field):
+    with pytest.raises(RefusedError, match=field):
         cluster.apply(manifest, now())
 
 
 def test_a_kind_that_is_not_known_is_refused(cluster: LocalCluster) -> None:
-    with pytest.raises(LocalError, match="RayJob"):
+    with pytest.raises(RefusedError, match="RayJob"):
         cluster.apply({"kind": "RayJob", "metadata": {"name": "x"}}, now())
 
 

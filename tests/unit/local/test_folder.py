@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evolution_api.run import EvolutionRun
-from evolution_operator.local.errors import BusyError, LocalError
+from evolution_operator.local.errors import BusyError, RefusedError
 from evolution_operator.local.folder import ENV_WORKDIR, RunFolder, Workdir, write_atomically
 
 
@@ -82,7 +82,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 def test_a_run_that_is_not_clear_is_asked_back(tmp_path: Path, asked: str, message: str) -> None:
     for namespace, name in (("default", "one"), ("default", "two"), ("other", "one")):
         Workdir(tmp_path).run_folder(namespace, name).save(run_named(name, namespace))
-    with pytest.raises(LocalError, match=message):
+    with pytest.raises(RefusedError, match=message):
         Workdir(tmp_path).find(asked)
 
 
@@ -96,5 +96,5 @@ def test_runs_are_found_by_name_or_with_their_namespace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", '{"kind": "EvolutionRun"}'], ids=["empty", "cut", "another shape"])
 def test_a_broken_run_file_is_told_in_a_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(LocalError, match=r"run\.json is no run of this version"):
+    with pytest.raises(RefusedError, match=r"run\.json is no run of this version"):
         RunFolder(tmp_path).load()

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 from evolution_operator.local.folder import RunFolder
-from evolution_operator.local.pods import Pod
+from evolution_operator.local.pods import PodProcess
 from evolution_operator.local.progress import Progress, ProgressReader
 
-POD = Pod({"metadata": {"name": "pod", "uid": "uid"}, "status": {"phase": "Running", "startTime": "1970-01-01T00:00:00.5Z"}})
+POD = PodProcess(
+    {"metadata": {"name": "pod", "uid": "uid"}, "status": {"phase": "Running", "startTime": "1970-01-01T00:00:00.5Z"}}
+)
 
 
 def mark(time_s: float, done: int, total: int, unit: str = "steps") -> str:

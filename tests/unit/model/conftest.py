@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evolution_jobs.model import tiny
 from evolution_jobs.model.solver import Solver
+from evolution_jobs.tiny import qwen3_vl
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny-model")
-    tiny.build(path, seed=3)
+    qwen3_vl.build(path, seed=3)
     return path
 
 

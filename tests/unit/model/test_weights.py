@@ -10,9 +10,9 @@ from evolution_api.run import EvolutionRunSpec
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.model.weights import _download, fetch, fetch_checkpoint
 from evolution_jobs.program import BadInputError
-from evolution_jobs.storage.folder import FolderStore
-from evolution_jobs.storage.manifests import commit
-from evolution_jobs.storage.store import CorruptError
+from evolution_storage.folder import FolderStore
+from evolution_storage.manifests import commit
+from evolution_storage.store import CorruptError
 
 
 def test_a_folder_is_used_where_it_lies(tiny_folder: Path) -> None:

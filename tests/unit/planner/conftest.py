@@ -15,7 +15,7 @@ from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_S
 from evolution_api.results import StageSummary
 from evolution_api.run import EvolutionRun
 from evolution_operator.interface import Event, Observed, Plan, Settings
-from evolution_operator.planner import plan
+from evolution_operator.lifecycle.planner import plan
 
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("repeatable")

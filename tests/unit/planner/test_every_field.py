@@ -30,7 +30,7 @@ BASE: dict[str, Any] = {"rounds": 3, "retry": {"backoffSeconds": 400}}
 ONE_CHOICE = {"training.method"}
 READ = {
     node.attr
-    for file in (ROOT / "jobs" / "evolution_jobs").rglob("*.py")
+    for file in (ROOT / "jobs").rglob("*.py")
     for node in ast.walk(ast.parse(file.read_text()))
     if isinstance(node, ast.Attribute)
 }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolution_api.layout import LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
-from evolution_operator.rounds import ORDER
+from evolution_operator.lifecycle.rounds import ORDER
 
 ENDED = len(ORDER)
 NEEDS = {

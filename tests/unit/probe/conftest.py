@@ -14,9 +14,9 @@ from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_SHARD, ENV_SOLVER_URL, SCENE_PLAN_KEY, part
 from evolution_api.question import Question
 from evolution_api.scene import ScenePlan
-from evolution_jobs.storage.manifests import commit
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import to_parquet
+from evolution_storage.manifests import commit
+from evolution_storage.tables import to_parquet
+from evolution_storage.uri import run_store
 
 Answer = Callable[[dict[str, Any]], tuple[int, dict[str, str], dict[str, Any]]]
 """Request body -> status, headers, response body."""

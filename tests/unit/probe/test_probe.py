@@ -14,9 +14,9 @@ from evolution_api.question import Question
 from evolution_api.results import ProbeResult
 from evolution_jobs import probe
 from evolution_jobs.program import BadInputError, TerminatedError
-from evolution_jobs.storage.manifests import committed, read_file
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import from_parquet
+from evolution_storage.manifests import committed, read_file
+from evolution_storage.tables import from_parquet
+from evolution_storage.uri import run_store
 
 Build = Callable[..., StageInput]
 

@@ -22,7 +22,7 @@ from evolution_jobs.program import (
     carry_out,
     write_last_words,
 )
-from evolution_jobs.storage.store import CorruptError
+from evolution_storage.store import CorruptError
 
 SPEC = {"model": {"uri": "file:///m"}, "scenes": {"procedural": {}}, "storage": {"uri": "file:///s"}}
 JOB = StageInput(namespace="default", run="r", uid="u", stage="generate", round=1, spec=EvolutionRunSpec.model_validate(SPEC))

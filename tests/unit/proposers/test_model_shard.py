@@ -11,8 +11,8 @@ from evolution_jobs import generate
 from evolution_jobs.program import BadInputError
 from evolution_jobs.proposers import endpoint
 from evolution_jobs.proposers.endpoint import ServerDownError
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import from_parquet
+from evolution_storage.tables import from_parquet
+from evolution_storage.uri import run_store
 
 COUNT_CHAIRS = {
     "kind": "object_counting",

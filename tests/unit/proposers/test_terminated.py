@@ -13,7 +13,7 @@ import pytest
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG
 from evolution_api.results import StageSummary
 from evolution_jobs.program import EXIT_TERMINATED
-from evolution_jobs.storage.store import run_store
+from evolution_storage.uri import run_store
 
 pytestmark = pytest.mark.slow
 

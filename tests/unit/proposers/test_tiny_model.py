@@ -20,11 +20,11 @@ MAX_TOKENS = 24
 
 @pytest.fixture(scope="module")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from evolution_jobs.model import tiny
+    from evolution_jobs.tiny import qwen3_vl
 
     folder = tmp_path_factory.mktemp("tiny")
-    tiny.model().save_pretrained(folder)
-    tiny.processor().save_pretrained(folder)
+    qwen3_vl.model().save_pretrained(folder)
+    qwen3_vl.processor().save_pretrained(folder)
     return folder
 
 

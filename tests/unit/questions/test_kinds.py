@@ -11,9 +11,9 @@ import pytest
 from evolution_api.kinds import KINDS, Kind
 from evolution_api.question import Question, Rejection
 from evolution_api.scene import Scene
-from evolution_jobs.model.vocabulary import WORDS
 from evolution_jobs.questions.kinds import kind
 from evolution_jobs.scenes.render import make_scene
+from evolution_jobs.tiny.vocabulary import WORDS
 
 Checked = Callable[..., Question | Rejection]
 

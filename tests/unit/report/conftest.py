@@ -6,7 +6,7 @@ import pytest
 from tests import finished
 
 from evolution_api.run import EvolutionRun
-from evolution_jobs.storage.store import Store
+from evolution_storage.store import Store
 
 
 @pytest.fixture

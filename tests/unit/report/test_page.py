@@ -15,11 +15,11 @@ from evolution_api.layout import SCENES_PREFIX, manifest_key
 from evolution_api.question import Question
 from evolution_api.run import EvolutionRun
 from evolution_api.scene import Frame, Scene
-from evolution_jobs.storage.manifests import commit, committed
-from evolution_jobs.storage.store import CorruptError, Store
-from evolution_jobs.storage.tables import from_parquet, to_parquet
-from evolution_operator.report.collect import collect, run_input
-from evolution_operator.report.page import write_report
+from evolution_cli.report.collect import collect, run_input
+from evolution_cli.report.page import write_report
+from evolution_storage.manifests import commit, committed
+from evolution_storage.store import CorruptError, Store
+from evolution_storage.tables import from_parquet, to_parquet
 
 WIDTH, HEIGHT = 1280, 1000
 

@@ -8,7 +8,7 @@ import pytest
 from evolution_jobs.scenes.library import SceneLibrary
 from evolution_jobs.scenes.prepare import write_scene
 from evolution_jobs.scenes.render import make_scene
-from evolution_jobs.storage.folder import FolderStore
+from evolution_storage.folder import FolderStore
 
 
 @pytest.fixture(scope="session")

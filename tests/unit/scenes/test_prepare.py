@@ -18,9 +18,9 @@ from evolution_jobs.prepare import main
 from evolution_jobs.program import BadInputError
 from evolution_jobs.scenes.library import SceneError, SceneLibrary
 from evolution_jobs.scenes.prepare import prepare_procedural, room_seed
-from evolution_jobs.storage.manifests import committed
-from evolution_jobs.storage.store import run_store
-from evolution_jobs.storage.tables import from_parquet
+from evolution_storage.manifests import committed
+from evolution_storage.tables import from_parquet
+from evolution_storage.uri import run_store
 
 KINDS = ["object_counting", "object_existence", "room_size_estimation", "object_visibility"]
 ROOMS = {"rooms": 5, "objectsMin": 4, "objectsMax": 6, "width": 32, "height": 32}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from evolution_jobs.scenes.library import SceneError
 from evolution_jobs.serve.server import MAX_WAITING, RETRY_AFTER_S, SolverModel
-from evolution_jobs.storage.store import StorageError
+from evolution_storage.store import StorageError
 
 FRAME = Image.new("RGB", (8, 8))
 

@@ -7,8 +7,9 @@ import pytest
 from evolution_api.jobs import StageInput
 from evolution_api.results import Manifest
 from evolution_api.run import EvolutionRunSpec
-from evolution_jobs.storage.manifests import commit, committed, fetch_files, put, read_file, summary_of
-from evolution_jobs.storage.store import CorruptError, Store, open_store, run_store
+from evolution_storage.manifests import commit, committed, fetch_files, put, read_file, summary_of
+from evolution_storage.store import CorruptError, Store
+from evolution_storage.uri import open_store, run_store
 
 KEY = "rounds/0001/generate/part-00002.json"
 DATA = "rounds/0001/generate/part-00002.parquet"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from evolution_jobs.storage.s3 import FETCHED_PART_BYTES, S3Store
-from evolution_jobs.storage.store import StorageError, Store, open_store
+from evolution_storage.s3 import FETCHED_PART_BYTES, S3Store
+from evolution_storage.store import StorageError, Store
+from evolution_storage.uri import open_store
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -157,7 +158,7 @@ def test_a_full_disk_leaves_the_old_object_whole(tmp_path: Path) -> None:
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "from evolution_jobs.storage.store import open_store, StorageError\n"
+        "from evolution_storage.store import StorageError\nfrom evolution_storage.uri import open_store\n"
         f"try: open_store('file://{tmp_path}').write('k', b'x' * 5000)\n"
         "except StorageError as e: sys.exit(0 if 'cannot write k' in str(e) else str(e))\n"
         "sys.exit('written')"
@@ -171,7 +172,7 @@ def test_a_full_disk_leaves_the_old_object_whole(tmp_path: Path) -> None:
 
 def test_a_killed_upload_leaves_nothing_that_a_reader_would_see(tmp_path: Path) -> None:
     program = (
-        f"from evolution_jobs.storage.store import open_store\ns = open_store('file://{tmp_path}/s')\nprint('on', flush=True)\n"
+        f"from evolution_storage.uri import open_store\ns = open_store('file://{tmp_path}/s')\nprint('on', flush=True)\n"
         "while True: s.write('k', b'x' * 50_000_000)"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)

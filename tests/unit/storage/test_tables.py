@@ -8,8 +8,8 @@ import pytest
 
 from evolution_api.question import Question, Rejection
 from evolution_api.results import Answered, ProbeResult
-from evolution_jobs.storage.store import CorruptError
-from evolution_jobs.storage.tables import from_parquet, schema_of, to_parquet
+from evolution_storage.store import CorruptError
+from evolution_storage.tables import from_parquet, schema_of, to_parquet
 
 QUESTION = Question(
     id="0123456789abcdef",
@@ -58,7 +58,7 @@ def test_reading_and_writing_start_no_thread() -> None:
     program = (
         "import os\n"
         "from evolution_api.results import ProbeResult as Row\n"
-        "from evolution_jobs.storage.tables import from_parquet, to_parquet\n"
+        "from evolution_storage.tables import from_parquet, to_parquet\n"
         "row = Row(question='q', scene='s', kind='object_counting', level=0, confidence=1, label='easy')\n"
         "before = len(os.listdir('/proc/self/task'))\n"
         "assert from_parquet(to_parquet([row], Row), Row) == [row]\n"

@@ -7,9 +7,9 @@ import pytest
 
 from evolution_api.jobs import StageInput
 from evolution_jobs.program import BadInputError
-from evolution_jobs.storage.manifests import commit
-from evolution_jobs.storage.store import run_store
 from evolution_jobs.train import checkpoint
+from evolution_storage.manifests import commit
+from evolution_storage.uri import run_store
 
 Jobs = Callable[..., StageInput]
 

@@ -10,7 +10,7 @@ import pytest
 
 from evolution_api.jobs import StageInput
 from evolution_jobs.program import BadInputError, TerminatedError
-from evolution_jobs.train.launcher import FailedProcessError, Pod, cause
+from evolution_jobs.train.launcher import FailedProcessError, PodRank, cause
 
 Jobs = Callable[..., StageInput]
 
@@ -32,9 +32,9 @@ def test_a_pod_reads_what_the_training_operator_injects(job: Jobs) -> None:
         "PET_MASTER_PORT": "23456",
     }
     train = job(training={"global_batch_size": 8, "nodes": 3, "processes_per_node": 2})
-    assert Pod.from_environment(train, environ) == Pod(3, 1, 2, "run-master-0", 23456)
+    assert PodRank.from_environment(train, environ) == PodRank(3, 1, 2, "run-master-0", 23456)
     with pytest.raises(BadInputError, match=r"PET_NNODES=3 .* training\.nodes 1"):
-        Pod.from_environment(job(), environ)
+        PodRank.from_environment(job(), environ)
 
 
 @pytest.mark.parametrize(

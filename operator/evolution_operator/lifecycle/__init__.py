@@ -1,0 +1,1 @@
+"""The life cycle of a run, pure: start with `planner`."""
