@@ -54,11 +54,13 @@ check: setup-test ## Lint, types, import contracts, unit tests
 	.venv/bin/lint-imports
 	$(PYTEST) tests/unit
 
-crds: setup ## Write the CRD from the models
+crds: setup ## Write the CRD from the models, and what the chart knows of the kinds of children from their registry
 	$(PYTHON) -m evolution_api.crd
+	$(PYTHON) -m evolution_operator.children.chart
 
 verify: setup ## Fail where a generated file is not what its source gives
 	$(PYTHON) -m evolution_api.crd --check
+	$(PYTHON) -m evolution_operator.children.chart --check
 
 lock: setup ## Resolve the dependencies anew: names, versions and hashes
 	uv=$$(command -v uv || echo .cache/uv/bin/uv); $$uv pip compile pyproject.toml --all-extras --generate-hashes \

@@ -37,7 +37,7 @@ from tests.testbed.tools.binaries import binary, sources  # noqa: E402
 from tests.testbed.tools.daemon import Daemon  # noqa: E402
 
 from evolution_api.layout import API_VERSION, KIND  # noqa: E402
-from evolution_operator.verdicts import MISSING_AFTER_S  # noqa: E402
+from evolution_operator.children.verdict import MISSING_AFTER_S  # noqa: E402
 
 Peer = Ours | Argo
 

@@ -19,7 +19,7 @@ from evolution_api.run import EvolutionRun, EvolutionRunStatus, RoundStatus
 from evolution_operator.interface import KubeObject, Observed, Settings
 from evolution_operator.lifecycle.planner import plan
 from evolution_operator.manifests.catalogue import WORK
-from evolution_operator.manifests.pod import Work
+from evolution_operator.pod import Work
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STAMP = "2026-01-01T11:59:00Z"

@@ -7,7 +7,7 @@ from tests.testbed.api import address, collection
 from tests.testbed.tools.daemon import Daemon
 
 from evolution_api.layout import API_VERSION, KIND, LABEL_RUN
-from evolution_operator.verdicts import LABEL_INDEX
+from evolution_operator.children.verdict import LABEL_INDEX
 from peers.client import MERGE, Client, Object
 
 ONE_POD = {**SPEC, "generation": {"shards": 1}, "training": {"nodes": 1, "globalBatchSize": 8}}

@@ -17,12 +17,13 @@ from evolution_api.explain import sentences
 from evolution_api.layout import API_VERSION, KIND, LABEL_ROUND, LABEL_RUN_UID, LABEL_STAGE
 from evolution_api.run import EvolutionRun, Metadata
 from evolution_cli.location import Details, KeptRun, happened, reached_by
+from evolution_operator.children.registry import KINDS
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.kubeconfig import KubeconfigError, login
-from evolution_operator.cluster.reconciler import CHILDREN, PODS
+from evolution_operator.cluster.reconciler import PODS
+from evolution_operator.errors import RefusedError
 from evolution_operator.interface import KubeObject, Observed
 from evolution_operator.lifecycle.family import family_of
-from evolution_operator.local.errors import RefusedError
 from evolution_storage.store import Store
 
 ANSWER_LIMIT_S = 15.0
@@ -163,7 +164,7 @@ class ClusterRun:
 
         own = f"{LABEL_RUN_UID}={meta.uid}"
         *found, pods, events = await asyncio.gather(
-            *(permitted(api.list(*kind, meta.namespace, own)) for kind in CHILDREN),
+            *(permitted(api.list(kind.api_version, kind.kind, meta.namespace, own)) for kind in KINDS),
             permitted(api.list(*PODS, meta.namespace, own)),
             permitted(api.list_known("v1", "Event", meta.namespace, fieldSelector=f"involvedObject.uid={meta.uid}")),
         )

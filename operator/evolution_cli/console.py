@@ -57,7 +57,7 @@ def age(seconds: float) -> str:
 @contextlib.contextmanager
 def sentences(*errors: type[Exception]) -> Iterator[None]:
     """Errors whose message is already a sentence for the user."""
-    from evolution_operator.local.errors import RefusedError
+    from evolution_operator.errors import RefusedError
 
     try:
         yield
@@ -68,7 +68,7 @@ def sentences(*errors: type[Exception]) -> Iterator[None]:
 @contextlib.contextmanager
 def told_errors() -> Iterator[None]:
     """What a person can mend is told in a sentence; anything else is a fault of ours and keeps its traceback."""
-    from evolution_operator.local.errors import RefusedError
+    from evolution_operator.errors import RefusedError
 
     try:
         yield

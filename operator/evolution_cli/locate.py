@@ -17,7 +17,7 @@ def location_of(
     endpoint: str | None = None,
 ) -> RunLocation:
     """The cluster where any of its options is given, else the folder. Raises RefusedError for options that exclude each other."""
-    from evolution_operator.local.errors import RefusedError
+    from evolution_operator.errors import RefusedError
     from evolution_operator.local.folder import Workdir as Folder
 
     if not (cluster or everywhere or namespace or context):

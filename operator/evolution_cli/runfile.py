@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evolution_api.run import EvolutionRun
-from evolution_operator.local.errors import RefusedError
+from evolution_operator.errors import RefusedError
 
 
 def read_run(path: Path) -> EvolutionRun:

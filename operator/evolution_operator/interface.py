@@ -41,7 +41,7 @@ class Observed:
     of that name are seen too."""
 
     children: tuple[KubeObject, ...] = ()
-    """Jobs, PyTorchJobs and InferenceServices, raw."""
+    """Of all kinds, raw."""
     pods: tuple[KubeObject, ...] = ()
     """Pods, raw; those whose child is already gone included."""
     events: tuple[KubeObject, ...] = ()

@@ -19,7 +19,7 @@ from tests.testbed.tools.daemon import LOOPBACK, POLL_S, Daemon, eventually, fre
 
 from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_ROUND, LABEL_RUN, LABEL_STAGE
 from evolution_api.results import StageSummary
-from evolution_operator.manifests.pod import LABEL_QUEUE
+from evolution_operator.pod import LABEL_QUEUE
 
 CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
 ENDS = ("Complete", "Succeeded", "Failed")

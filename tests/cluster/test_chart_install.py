@@ -23,7 +23,7 @@ from evolution_api.run import EvolutionRun
 from evolution_cli.commands.manifests import children
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import WORK
-from evolution_operator.manifests.pod import Work
+from evolution_operator.pod import Work
 
 pytestmark = pytest.mark.skipif("EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="installs on a cluster that is empty")
 

@@ -10,7 +10,7 @@ from evolution_api.run import EvolutionRun
 from evolution_cli.commands.manifests import children
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import WORK
-from evolution_operator.manifests.pod import Work
+from evolution_operator.pod import Work
 
 POD: Object = {
     "image": "registry.example/team/image@sha256:" + "0" * 64,

@@ -19,7 +19,7 @@ from tests.testbed.tools.daemon import Daemon, eventually
 
 from evolution_api.layout import ANNOTATION_RESUME, FINALIZER
 from evolution_api.results import StageSummary
-from evolution_operator.manifests.pod import LABEL_QUEUE
+from evolution_operator.pod import LABEL_QUEUE
 
 pytestmark = pytest.mark.skipif(
     "EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="children are completed by hand: needs no nodes"

@@ -18,10 +18,12 @@ from evolution_api.layout import ENV_INPUT, LABEL_ROLE, SERVED_MODEL, SERVER_POR
 from evolution_api.results import StageSummary
 from evolution_api.run import EvolutionRun
 from evolution_jobs.train.launcher import Pod
+from evolution_operator.children.inferenceservice import CRASHES_UNTIL_FAILED
+from evolution_operator.children.registry import verdict
+from evolution_operator.children.verdict import Verdict
 from evolution_operator.interface import Settings
 from evolution_operator.manifests import server, train
-from evolution_operator.manifests.pod import Work
-from evolution_operator.verdicts import CRASHES_UNTIL_FAILED, Verdict, verdict
+from evolution_operator.pod import Work
 
 SPEC: Object = {"training": {"nodes": 2}, "scheduling": {"accelerator": "none"}}
 SUMMARY = StageSummary(counts={"steps": 3})

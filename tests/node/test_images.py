@@ -7,7 +7,7 @@ from tests.node.pods import RESTRICTED, await_phase, claim_folder, end_of, pod
 from tests.testbed.api import Api, Object
 from tests.testbed.images import ENVIRONMENT, base, environment, image, layers, settings
 
-from evolution_operator.manifests.pod import HOME
+from evolution_operator.pod import HOME
 
 OPERATOR_BYTES = 150_000_000
 """What the operator's image may add to its base."""

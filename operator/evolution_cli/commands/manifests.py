@@ -36,7 +36,7 @@ def children(run: "EvolutionRun", round_: int) -> list[dict[str, Any]]:
     from evolution_operator.interface import Settings
     from evolution_operator.lifecycle.rounds import stages
     from evolution_operator.manifests.catalogue import SERVER, WORK, needs_server
-    from evolution_operator.manifests.pod import Work
+    from evolution_operator.pod import Work
 
     objects = []
     for number in (0, round_):

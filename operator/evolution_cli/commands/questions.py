@@ -48,7 +48,7 @@ def questions(
     with told_errors(), sentences(ValueError):
         from evolution_api.kinds import KINDS, LABELS
         from evolution_cli.report.collect import collect
-        from evolution_operator.local.errors import RefusedError
+        from evolution_operator.errors import RefusedError
 
         for option, value, known in (("--kind", kind, KINDS), ("--label", label, LABELS)):
             if value is not None and value not in known:
@@ -96,7 +96,7 @@ def row(number: int, asked: "Asked") -> dict[str, Any]:
 def follow(run: "EvolutionRun", store: "Store", data: "RunData", id_: str) -> dict[str, Any]:
     """Everything that is known of one question, in the order in which it happened. Raises RefusedError."""
     from evolution_api.layout import checkpoint_prefix
-    from evolution_operator.local.errors import RefusedError
+    from evolution_operator.errors import RefusedError
 
     found = [(number, asked) for number, asked in all_asked(data) if asked.question.id.startswith(id_)]
     if len(found) != 1:

@@ -6,8 +6,8 @@ as it takes.
 
 from dataclasses import dataclass
 
+from evolution_operator.children.verdict import plain
 from evolution_operator.cluster.api import ApiError
-from evolution_operator.verdicts import plain
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0

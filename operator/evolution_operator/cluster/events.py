@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.stored_status import said
 from evolution_operator.interface import Event, KubeObject
-from evolution_operator.manifests.pod import MANAGER
+from evolution_operator.pod import MANAGER
 
 LONGEST_MESSAGE = 1024
 """Characters; the API server takes no more."""

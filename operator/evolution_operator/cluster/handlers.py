@@ -11,23 +11,17 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories
 
 from evolution_api.layout import GROUP, LABEL_RUN, PLURAL, VERSION
+from evolution_operator.children.registry import BY_NAME, KINDS, is_alive
+from evolution_operator.children.verdict import condition, pod_is_active
 from evolution_operator.cluster.metrics import observe_lag
 from evolution_operator.cluster.reconciler import Reconciler
 from evolution_operator.cluster.workqueue import Key, WorkQueue
 from evolution_operator.interface import KubeObject
-from evolution_operator.manifests.pod import LABEL_MANAGED_BY, MANAGER, run_label
+from evolution_operator.pod import LABEL_MANAGED_BY, MANAGER, run_label
 
-WATCHED = (
-    ("batch", "v1", "jobs"),
-    ("kubeflow.org", "v1", "pytorchjobs"),
-    ("serving.kserve.io", "v1beta1", "inferenceservices"),
-    ("", "v1", "pods"),
-)
+WATCHED = (*((kind.group, kind.version, kind.plural) for kind in KINDS), ("", "v1", "pods"))
 """Children and their pods: those with the operator's label."""
 GATHER_S = 1.0
-ENDS = ("Complete", "Failed", "Succeeded")
-DECISIVE = (*ENDS, "Ready")
-"""Conditions of children that can move a run on."""
 SURELY_WHOLE = 60
 """Characters: a shorter label is a run's whole name, for cutting leaves 63 less a few dots and dashes."""
 WORKER_IDLE_S = 1
@@ -117,15 +111,13 @@ def registry(workqueue: WorkQueue, reconciler: Reconciler, login: Any) -> Any:
 
 def decisive_of(child: KubeObject) -> list[KubeObject]:
     """The child's conditions that can move a run on, where they are true; a pod's never can."""
-    conditions = () if child.get("kind") == "Pod" else child.get("status", {}).get("conditions") or ()
-    return [c for c in conditions if c.get("type") in DECISIVE and c.get("status") == "True"]
+    kind = BY_NAME.get(child["kind"])
+    return [c for name in sorted(kind.decisive) if (c := condition(child, name)) is not None] if kind is not None else []
 
 
 def holds_pod(child: KubeObject) -> bool:
     """Whether it is, or may still make, a pod that has not ended."""
-    if child.get("kind") == "Pod":
-        return child.get("status", {}).get("phase") not in ("Succeeded", "Failed")
-    return not any(condition["type"] in ENDS for condition in decisive_of(child))
+    return pod_is_active(child) if child["kind"] == "Pod" else is_alive(child, ())
 
 
 def runs_of(namespace: str, label: str, workqueue: WorkQueue) -> list[Key]:

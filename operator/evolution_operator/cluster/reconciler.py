@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from evolution_api.explain import sentences
 from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN_UID
 from evolution_api.run import EvolutionRun
+from evolution_operator.children.registry import KINDS
+from evolution_operator.children.verdict import plain
 from evolution_operator.cluster.api import Api, ApiError
 from evolution_operator.cluster.api_errors import NAMESPACE_TERMINATING, Refusal, refusal_of, wait_s
 from evolution_operator.cluster.cached_reads import CachedReads
@@ -27,10 +29,8 @@ from evolution_operator.cluster.stored_status import as_json, difference, not_pr
 from evolution_operator.cluster.workqueue import Key, WorkQueue
 from evolution_operator.interface import Event, KubeObject, Observed, Plan, Settings
 from evolution_operator.lifecycle.planner import plan
-from evolution_operator.manifests.pod import run_label
-from evolution_operator.verdicts import plain
+from evolution_operator.pod import run_label
 
-CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
 PODS = ("v1", "Pod")
 GONE_S = 1.0
 """After which what was deleted is looked for, where nobody said that it is gone."""
@@ -206,7 +206,7 @@ class Reconciler:
 
     async def _observe(self, run: EvolutionRun) -> Observed:
         """Children before pods: a child ends after its pods have."""
-        lists = await asyncio.gather(*(self.recent.of_run(*kind, *_of(run)) for kind in CHILDREN))
+        lists = await asyncio.gather(*(self.recent.of_run(kind.api_version, kind.kind, *_of(run)) for kind in KINDS))
         pods = await self.recent.of_run(*PODS, *_of(run))
         return Observed(tuple(child for found in lists for child in found), tuple(pods))
 

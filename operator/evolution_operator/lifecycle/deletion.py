@@ -15,7 +15,7 @@ from evolution_operator.lifecycle.family import Family, named
 from evolution_operator.lifecycle.rounds import Place
 from evolution_operator.lifecycle.status import condition, gives_reason, with_conditions, with_phase
 from evolution_operator.manifests.catalogue import WORK
-from evolution_operator.manifests.pod import Work
+from evolution_operator.pod import Work
 
 CLEANUP = Place(0, "cleanup")
 TIME_BOX_S = 3600

@@ -11,12 +11,14 @@ from functools import cached_property
 from evolution_api.kinds import STAGES
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_RUN_UID, LABEL_STAGE, child_name
 from evolution_api.run import EvolutionRun
+from evolution_operator.children.inferenceservice import SUFFIX
+from evolution_operator.children.registry import KINDS, is_alive, verdict
+from evolution_operator.children.verdict import ABSENT, PODS_MISSING, Verdict, pod_is_active
 from evolution_operator.interface import KubeObject, Observed, Ref
 from evolution_operator.lifecycle.rounds import Place
 from evolution_operator.manifests.catalogue import SERVER, WORK
-from evolution_operator.manifests.server import SUFFIX
-from evolution_operator.verdicts import ABSENT, PODS_MISSING, Verdict, is_alive, pod_is_active, verdict
 
+MAKERS = frozenset(kind.kind for kind in KINDS if kind.owns_pods)
 Identity = tuple[str, str, str, str]
 """Labels round, stage, attempt and role: what a child and its pods have in common."""
 
@@ -121,8 +123,8 @@ def _belongs(raw: KubeObject, uid: str) -> bool:
 
 
 def _made_by(pod: KubeObject, child: KubeObject) -> bool:
-    """A Job's and a PyTorchJob's pods name their maker; a service's belong to a ReplicaSet, which says nothing here."""
-    makers = [o for o in pod["metadata"].get("ownerReferences") or () if o.get("kind") in ("Job", "PyTorchJob")]
+    """Most pods name their maker; others belong to a ReplicaSet, which says nothing here."""
+    makers = [o for o in pod["metadata"].get("ownerReferences") or () if o.get("kind") in MAKERS]
     return all(o.get("uid") == child["metadata"].get("uid") for o in makers)
 
 
@@ -144,7 +146,7 @@ def _child(run: str, raw: KubeObject, pods: tuple[KubeObject, ...], events: tupl
         return Child(raw, None, 0, role, pods, alive, events)
     kind = WORK[stage].kind if role == "work" else SERVER.kind
     name = child_name(run, int(round_), stage, int(attempt), SUFFIX if role == "server" else "")
-    fits = raw["kind"] == kind and raw["metadata"]["name"] == name
+    fits = raw["kind"] == kind.kind and raw["metadata"]["name"] == name
     return Child(raw, Place(int(round_), stage) if fits else None, int(attempt), role, pods, alive, events)
 
 

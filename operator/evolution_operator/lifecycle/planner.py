@@ -52,6 +52,7 @@ from datetime import datetime, timedelta
 
 from evolution_api.layout import ANNOTATION_RESUME
 from evolution_api.run import EvolutionRun, EvolutionRunSpec, EvolutionRunStatus, RoundStatus
+from evolution_operator.children.verdict import ABSENT, Verdict
 from evolution_operator.interface import Event, KubeObject, Observed, Plan, Ref, Settings
 from evolution_operator.lifecycle.backoff import backoff_s
 from evolution_operator.lifecycle.deletion import finalizers_of, plan_deletion
@@ -69,8 +70,7 @@ from evolution_operator.lifecycle.status import (
 )
 from evolution_operator.lifecycle.stop_rule import stopped_early
 from evolution_operator.manifests.catalogue import SERVER, WORK, needs_server
-from evolution_operator.manifests.pod import Work
-from evolution_operator.verdicts import ABSENT, Verdict
+from evolution_operator.pod import Work
 
 NOT_STARTED = ("Retrying", "WaitingForDeletion", "ChildOfAnotherRun", "Resumed")
 """Reasons of the Progressing condition that stand before an attempt's first child."""

@@ -4,25 +4,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from evolution_operator.children.onemachine import LocalChild, PodProcess, timestamp
+from evolution_operator.children.registry import BY_NAME
+from evolution_operator.errors import RefusedError
 from evolution_operator.interface import KubeObject, Observed, Ref
-from evolution_operator.local.child import Child
-from evolution_operator.local.errors import RefusedError
-from evolution_operator.local.jobs import Job
-from evolution_operator.local.pods import Node, PodProcess, settle, terminate, timestamp
-from evolution_operator.local.services import InferenceService
-from evolution_operator.local.trainings import PyTorchJob
-
-KINDS: dict[str, type[Child]] = {"Job": Job, "PyTorchJob": PyTorchJob, "InferenceService": InferenceService}
+from evolution_operator.local.pods import Node
 
 
 class LocalCluster:
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.children: dict[tuple[str, str], Child] = {}
+        self.children: dict[tuple[str, str], LocalChild] = {}
         self.leaving: list[PodProcess] = []
         """Pods of deleted children that have not ended yet."""
         for kept in node.folder.load_children():
-            child = KINDS[kept["object"]["kind"]].restore(kept, node)
+            child = BY_NAME[kept["object"]["kind"]].local.restore(kept, node)
             self.children[child.kind, child.name] = child
 
     def observed(self) -> Observed:
@@ -46,11 +42,11 @@ class LocalCluster:
         key = manifest["kind"], manifest["metadata"]["name"]
         if key in self.children:
             return
-        if manifest["kind"] not in KINDS:
+        if manifest["kind"] not in BY_NAME:
             raise RefusedError(
-                f"kind {manifest['kind']} of {key[1]} is unknown here: only {', '.join(KINDS)} are run as processes"
+                f"kind {manifest['kind']} of {key[1]} is unknown here: only {', '.join(BY_NAME)} are run as processes"
             )
-        child = KINDS[manifest["kind"]].create(manifest, self.node, now)
+        child = BY_NAME[manifest["kind"]].local.create(manifest, self.node, now)
         self._save(child)
         self.children[key] = child
 
@@ -75,7 +71,7 @@ class LocalCluster:
                 self._save(child)
                 changed = True
         for pod in list(self.leaving):
-            settle(pod, self.node, now)
+            self.node.settle(pod, now)
             if pod.finished:
                 self.leaving.remove(pod)
                 changed = True
@@ -91,17 +87,17 @@ class LocalCluster:
         """Tell every pod to go, without writing down that it ended: the next start begins it again."""
         for pod in self.pods():
             if not pod.finished:
-                terminate(pod, self.node, now)
+                self.node.terminate(pod, now)
 
     def drained(self, now: datetime) -> bool:
         """True once no process is left. Pods past their grace period are killed."""
         self.node.programs.read()
         there = [pod for pod in self.pods() if not pod.finished and pod.process is not None and pod.process.exit is None]
         for pod in there:
-            settle(pod, self.node, now)
+            self.node.settle(pod, now)
         return not there
 
-    def _save(self, child: Child) -> None:
+    def _save(self, child: LocalChild) -> None:
         self.node.folder.save_child(child.kind, child.name, child.kept())
 
 

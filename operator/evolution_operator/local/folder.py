@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evolution_api.run import EvolutionRun
-from evolution_operator.local.errors import BusyError, RefusedError
+from evolution_operator.errors import BusyError, RefusedError
 
 ENV_WORKDIR = "EVOLUTION_WORKDIR"
 """Marks every process that a loop starts; a later loop finds by it what an earlier one left behind."""

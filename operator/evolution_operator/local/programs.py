@@ -7,10 +7,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from evolution_api.run import EvolutionRunSpec
+from evolution_operator.children.onemachine import Process
 from evolution_operator.local.folder import ENV_WORKDIR
 
 EXIT_KILLED = 128 + signal.SIGKILL
@@ -36,15 +36,6 @@ def server_environment(spec: EvolutionRunSpec, workdir: Path) -> dict[str, str]:
     on_gpus = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     accelerator = {"DS_ACCELERATOR": "cpu"} if spec.scheduling.accelerator == "none" else on_gpus
     return {**os.environ, **MALLOC, **ONE_THREAD, **accelerator, ENV_WORKDIR: str(workdir)}
-
-
-@dataclass
-class Process:
-    """One program; `exit` is its code, 128 + n where signal n ended it."""
-
-    id: str
-    pid: int | None = None
-    exit: int | None = None
 
 
 class Programs:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from evolution_operator.children.onemachine import PodProcess
 from evolution_operator.local.folder import RunFolder
-from evolution_operator.local.pods import PodProcess
 
 
 @dataclass(frozen=True)

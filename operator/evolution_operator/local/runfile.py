@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evolution_api.run import EvolutionRun, EvolutionRunSpec, PodTemplate
+from evolution_operator.errors import RefusedError
 from evolution_operator.local.devices import NVIDIA, visible_gpus
-from evolution_operator.local.errors import RefusedError
 
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 """Where boto3 looks for credentials; any one will do, and so does its shared file."""

@@ -5,25 +5,27 @@ from typing import NamedTuple
 
 from evolution_api.kinds import Stage
 from evolution_api.run import EvolutionRunSpec
+from evolution_operator.children import inferenceservice, job, pytorchjob
+from evolution_operator.children.kind import ChildKind
 from evolution_operator.interface import KubeObject
 from evolution_operator.manifests import cleanup, evaluate, generate, prepare, probe, server, train
-from evolution_operator.manifests.pod import Work
+from evolution_operator.pod import Work
 
 
 class Builder(NamedTuple):
-    kind: str
+    kind: ChildKind
     manifest: Callable[[Work], KubeObject]
 
 
 WORK: dict[Stage, Builder] = {
-    "prepare": Builder("Job", prepare.manifest),
-    "generate": Builder("Job", generate.manifest),
-    "probe": Builder("Job", probe.manifest),
-    "train": Builder("PyTorchJob", train.manifest),
-    "evaluate": Builder("Job", evaluate.manifest),
-    "cleanup": Builder("Job", cleanup.manifest),
+    "prepare": Builder(job.KIND, prepare.manifest),
+    "generate": Builder(job.KIND, generate.manifest),
+    "probe": Builder(job.KIND, probe.manifest),
+    "train": Builder(pytorchjob.KIND, train.manifest),
+    "evaluate": Builder(job.KIND, evaluate.manifest),
+    "cleanup": Builder(job.KIND, cleanup.manifest),
 }
-SERVER = Builder("InferenceService", server.manifest)
+SERVER = Builder(inferenceservice.KIND, server.manifest)
 
 
 def needs_server(spec: EvolutionRunSpec, stage: Stage) -> bool:

@@ -4,9 +4,9 @@ It carries no owner reference: foreground deletion of the run would take it away
 it, and a time to live catches what is left behind.
 """
 
+from evolution_operator.children.job import single
 from evolution_operator.interface import KubeObject
-from evolution_operator.manifests.job import single
-from evolution_operator.manifests.pod import LIGHT, Work, container
+from evolution_operator.pod import LIGHT, Work, container
 
 TIME_TO_LIVE_S = 3600
 

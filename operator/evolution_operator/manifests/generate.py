@@ -1,9 +1,9 @@
 """The child that writes and checks a round's questions: one pod per shard."""
 
 from evolution_api.layout import ENV_PROPOSER_KEY, ENV_PROPOSER_URL
+from evolution_operator.children.job import indexed
 from evolution_operator.interface import KubeObject
-from evolution_operator.manifests.job import indexed
-from evolution_operator.manifests.pod import Work, container, from_secret
+from evolution_operator.pod import Work, container, from_secret
 
 
 def manifest(work: Work) -> KubeObject:

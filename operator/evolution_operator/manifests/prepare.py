@@ -1,8 +1,8 @@
 """The child that makes or checks the scenes and fixes the held-out questions."""
 
+from evolution_operator.children.job import single
 from evolution_operator.interface import KubeObject
-from evolution_operator.manifests.job import single
-from evolution_operator.manifests.pod import Work, container
+from evolution_operator.pod import Work, container
 
 
 def manifest(work: Work) -> KubeObject:

@@ -1,9 +1,9 @@
 """The child that asks the solver's server for its confidences: one pod per shard."""
 
 from evolution_api.layout import ENV_SOLVER_URL
+from evolution_operator.children.job import indexed
 from evolution_operator.interface import KubeObject
-from evolution_operator.manifests.job import indexed
-from evolution_operator.manifests.pod import LIGHT, Work, container
+from evolution_operator.pod import LIGHT, Work, container
 
 
 def manifest(work: Work) -> KubeObject:

@@ -10,7 +10,7 @@ from evolution_cli.bucket import reach
 from evolution_cli.cluster import parsed
 from evolution_cli.commands.describe import pods_of
 from evolution_cli.commands.get import row
-from evolution_operator.local.errors import RefusedError
+from evolution_operator.errors import RefusedError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from evolution_operator.cluster.handlers import decisive_of, holds_pod, runs_of
 from evolution_operator.cluster.workqueue import Key, WorkQueue
-from evolution_operator.manifests.pod import run_label
+from evolution_operator.pod import run_label
 
 
 def child(kind: str, **conditions: str) -> dict[str, Any]:

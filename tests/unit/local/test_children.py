@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from evolution_operator.children.job import ranges
+from evolution_operator.errors import RefusedError
 from evolution_operator.interface import Ref
 from evolution_operator.local.cluster import LocalCluster
 from evolution_operator.local.devices import NVIDIA, Devices
-from evolution_operator.local.errors import RefusedError
-from evolution_operator.local.jobs import ranges
 from evolution_operator.local.pods import Node
 
 Until = Callable[[LocalCluster, Callable[[], bool]], None]

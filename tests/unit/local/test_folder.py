@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evolution_api.run import EvolutionRun
-from evolution_operator.local.errors import BusyError, RefusedError
+from evolution_operator.errors import BusyError, RefusedError
 from evolution_operator.local.folder import ENV_WORKDIR, RunFolder, Workdir, write_atomically
 
 

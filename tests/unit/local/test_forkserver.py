@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from evolution_jobs.forkserver import STEPS
-from evolution_operator.local.programs import Process, Programs
+from evolution_operator.children.onemachine import Process
+from evolution_operator.local.programs import Programs
 
 PATIENCE_S = 10.0
 

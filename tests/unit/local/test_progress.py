@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from evolution_operator.children.onemachine import PodProcess
 from evolution_operator.local.folder import RunFolder
-from evolution_operator.local.pods import PodProcess
 from evolution_operator.local.progress import Progress, ProgressReader
 
 POD = PodProcess(

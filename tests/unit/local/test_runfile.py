@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from evolution_api.run import EvolutionRun
+from evolution_operator.errors import RefusedError
 from evolution_operator.local.admission import admitted
-from evolution_operator.local.errors import RefusedError
 from evolution_operator.local.folder import RunFolder
 from evolution_operator.local.runfile import refuse_what_needs_a_cluster, resolve
 

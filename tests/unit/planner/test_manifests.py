@@ -10,7 +10,7 @@ from evolution_api.layout import ENV_INPUT
 from evolution_api.run import EvolutionRun
 from evolution_operator.interface import PodExtras, Settings
 from evolution_operator.manifests.catalogue import SERVER, WORK
-from evolution_operator.manifests.pod import Work, from_secret
+from evolution_operator.pod import Work, from_secret
 
 CHILDREN = ("prepare", "generate", "server", "probe", "train", "evaluate", "cleanup")
 
@@ -24,7 +24,7 @@ def manifest_of(world_of):
         url = "http://solver" if child == "probe" else None
         builder = SERVER if child == "server" else WORK[stage]
         manifest = builder.manifest(Work(run, stage, 3, 2, settings, server_url=url))
-        assert manifest["kind"] == builder.kind
+        assert (manifest["apiVersion"], manifest["kind"]) == (builder.kind.api_version, builder.kind.kind)
         json.dumps(manifest)
         return manifest
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from evolution_api.results import StageSummary
-from evolution_operator.verdicts import is_alive, summary_of, verdict
+from evolution_operator.children.registry import is_alive, verdict
+from evolution_operator.children.verdict import summary_of
 
 AT = "2026-01-01T12:00:00Z"
 WORDS = StageSummary(counts={"accepted": 3}).model_dump_json(exclude_defaults=True)

@@ -1,28 +1,91 @@
-"""kubeflow.org/v1 PyTorchJob: a gang of pods on loopback. Stands for the training operator, v1.9.
+"""kubeflow.org/v1 PyTorchJob: one pod a node, each of which starts its processes by torchrun from the injected PET_* variables.
 
-Every pod gets the variables that the real controller injects into a job with a Master (pkg/controller.v1/pytorch/envvar.go);
-PET_* is what torchrun reads. One pod that dies ends the gang; the planner starts the next attempt as a new object.
+Its known faults are designed around: nothing restarts by itself, our own clock ends it, finished pods stay readable
+while running ones are taken down, and a retry is a new object.
 """
 
-import socket
+from dataclasses import replace
 from datetime import datetime
 
-from evolution_operator.local.child import Child
-from evolution_operator.local.errors import RefusedError
-from evolution_operator.local.pods import PodProcess, new_pod, only, timestamp
+from evolution_operator.children.kind import ChildKind
+from evolution_operator.children.onemachine import LOOPBACK, LocalChild, PodProcess, new_pod, only, timestamp
+from evolution_operator.children.verdict import (
+    Verdict,
+    believed,
+    blame,
+    condition,
+    queue_message,
+    summaries_of,
+    time_of,
+    under_way,
+)
+from evolution_operator.errors import RefusedError
+from evolution_operator.interface import KubeObject
+from evolution_operator.pod import Work, metadata, pod_spec
 
-LOOPBACK = "127.0.0.1"
+CONTAINER = "pytorch"
+"""Name of the container that the training operator gives its variables to."""
+
+
+def manifest(work: Work, main: KubeObject, *, grace_s: int) -> KubeObject:
+    training = work.run.spec.training
+    template = {"metadata": {"labels": work.labels("work")}, "spec": pod_spec(work, main, grace_s=grace_s)}
+    replicas = {"Master": 1, "Worker": training.nodes - 1}
+    return {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": metadata(work, "work"),
+        "spec": {
+            "nprocPerNode": str(training.processes_per_node),
+            "runPolicy": {
+                "backoffLimit": 0,
+                "cleanPodPolicy": "Running",
+                "suspend": work.queue is not None,
+            },
+            "pytorchReplicaSpecs": {
+                role: {"replicas": count, "restartPolicy": "Never", "template": template}
+                for role, count in replicas.items()
+                if count
+            },
+        },
+    }
+
+
+def judge(job: KubeObject, pods: tuple[KubeObject, ...]) -> Verdict:
+    """Failed=True wins over Succeeded=True; Restarting=True means nothing on a finished job."""
+    status = job.get("status", {})
+    started = time_of(status.get("startTime"))
+    failed = condition(job, "Failed")
+    if failed is not None:
+        reason, message, hopeless = blame(pods, failed)
+        finished = time_of(status.get("completionTime")) or time_of(failed.get("lastTransitionTime"))
+        return Verdict("Failed", reason, message, started=started, finished=finished, hopeless=hopeless)
+    if condition(job, "Succeeded") is not None:
+        leaders = tuple(pod for pod in pods if _is_leader(pod))
+        heard = summaries_of(leaders)
+        facts = Verdict("Succeeded", started=started, summaries=heard, completed=1)
+        return believed(replace(facts, finished=time_of(status.get("completionTime"))), 1 - len(heard), leaders)
+    if job["spec"].get("runPolicy", {}).get("suspend") or condition(job, "Suspended") is not None:
+        return Verdict("Queued", "Queued", queue_message(job))
+    # The others wait for one that is refused.
+    gang = sum(replica.get("replicas", 1) for replica in job["spec"]["pytorchReplicaSpecs"].values())
+    known = sum(replica.get("active", 0) for replica in (status.get("replicaStatuses") or {}).values())
+    return under_way(job, pods, started, wanted=gang, at_once=gang, known=known)
+
+
+def _is_leader(pod: KubeObject) -> bool:
+    labels = pod["metadata"].get("labels", {})
+    return str(labels.get("training.kubeflow.org/replica-type", "master")).lower() == "master"
+
+
 RUN_POLICY_FIELDS = frozenset({"backoffLimit", "cleanPodPolicy", "suspend"})
 
 
-def free_port() -> int:
-    """A port that was free a moment ago; a program that finds it taken fails and is tried again on another."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+class LocalPyTorchJob(LocalChild):
+    """A gang of pods on loopback. Every pod gets the variables that the real controller, v1.9, injects into a job with a Master
+    (pkg/controller.v1/pytorch/envvar.go); PET_* is what torchrun reads. One pod that dies ends the gang.
+    """
 
-
-class PyTorchJob(Child):
     def check(self) -> None:
         spec = self.raw["spec"]
         only("PyTorchJob.spec", spec, {"nprocPerNode", "runPolicy", "pytorchReplicaSpecs"})
@@ -66,7 +129,7 @@ class PyTorchJob(Child):
         """The whole gang at once, on a fresh port."""
         self.condition("Created", "True", now, "PyTorchJobCreated", f"PyTorchJob {self.name} is created.")
         self.status["startTime"] = timestamp(now)
-        address = {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(free_port())}
+        address = {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(self.machine.free_port())}
         rank = 0
         for role in ("Master", "Worker"):
             for i in range(self.replicas.get(role, 0)):
@@ -111,3 +174,15 @@ class PyTorchJob(Child):
     def count(self, role: str) -> dict[str, int]:
         phases = [pod.phase for pod in self.pods.values() if pod.name.startswith(f"{self.name}-{role.lower()}-")]
         return {"active": phases.count("Running"), "succeeded": phases.count("Succeeded"), "failed": phases.count("Failed")}
+
+
+KIND = ChildKind(
+    "kubeflow.org",
+    "v1",
+    "PyTorchJob",
+    "pytorchjobs",
+    frozenset({"Succeeded", "Failed"}),
+    judge,
+    LocalPyTorchJob,
+    missing="Runs wait before their first training until Kubeflow's training operator is installed.",
+)
