@@ -38,11 +38,12 @@ REPEATS = 5
 CHECKED_HEADS = HEADS // GROUPS
 """Heads whose output is compared with float32: those of the first key-value head."""
 TOLERANCE = {"bfloat16": 2e-2, "float32": 1e-5}
-"""Largest relative error of an output: bfloat16 keeps 8 bits, and its inputs are exact here."""
+"""Largest relative error of an output or a gradient: bfloat16 keeps 8 bits, and its inputs are exact here."""
 
 
-def inputs(scale: Scale, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """q (1, HEADS, L, WIDTH), k and v (1, GROUPS, L, WIDTH), and the additive mask (1, 1, L, L) of a pack of that length."""
+def inputs(scale: Scale, length: int) -> tuple[Tensor, ...]:
+    """Of a pack of that length: q (1, HEADS, L, WIDTH), k and v (1, GROUPS, L, WIDTH), the additive mask (1, 1, L, L), and the
+    gradient of the output (1, L, HEADS, WIDTH)."""
     dtype = getattr(torch, scale.dtype)
     generator = torch.Generator(scale.device).manual_seed(length)
 
@@ -54,7 +55,7 @@ def inputs(scale: Scale, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     prefix = int(PREFIX_SHARE * length)
     question = (torch.arange(length - prefix) * QUESTIONS_PER_SCENE) // (length - prefix)
     owners = torch.cat([torch.full((prefix,), PREFIX), question])[None].to(scale.device)
-    return q, k, v, block_mask(owners, owners, dtype)
+    return q, k, v, block_mask(owners, owners, dtype), normal(HEADS).transpose(1, 2)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -67,10 +68,25 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a.float() - b.float()).norm() / b.float().norm())
 
 
-def try_one(scale: Scale, backend: SDPBackend | None, tensors: tuple[Tensor, ...], reference: Tensor) -> dict[str, Any]:
-    q, k, v, mask = (t.detach() for t in tensors)
+Reference = dict[str, Tensor]
+"""In float32, of the first key-value head and the query heads that share it: output and gradients."""
+
+
+def reference_of(tensors: tuple[Tensor, ...]) -> Reference:
+    q, k, v, mask, upstream = (t.detach().float() for t in tensors)
+    parts = [t.clone().requires_grad_() for t in (q[:, :CHECKED_HEADS], k[:, :1], v[:, :1])]
+    with sdpa_kernel(SDPBackend.MATH):
+        out = attend(*parts, mask)
+        out.backward(upstream[:, :, :CHECKED_HEADS])
+    return {
+        "out": out.detach(),
+        **{name: t.grad for name, t in zip(("dq", "dk", "dv"), parts, strict=True) if t.grad is not None},
+    }
+
+
+def try_one(scale: Scale, backend: SDPBackend | None, tensors: tuple[Tensor, ...], reference: Reference) -> dict[str, Any]:
+    q, k, v, mask, upstream = (t.detach() for t in tensors)
     q, k, v = (t.requires_grad_() for t in (q, k, v))
-    upstream = torch.randn_like(q).transpose(1, 2)
 
     def forward() -> Tensor:
         with torch.no_grad():
@@ -85,15 +101,20 @@ def try_one(scale: Scale, backend: SDPBackend | None, tensors: tuple[Tensor, ...
         before = torch.cuda.memory_allocated() if scale.real else 0
         both()
         peak = peak_bytes(scale)
-        out = forward()
-        gradients = {"dq": q.grad, "dk": k.grad, "dv": v.grad}
-        bad = {name: int((~t.isfinite()).sum()) for name, t in {"out": out, **gradients}.items() if t is not None}
+        found = {"out": forward(), "dq": q.grad, "dk": k.grad, "dv": v.grad}
+        bad = {name: int((~t.isfinite()).sum()) for name, t in found.items() if t is not None}
+        checked = {
+            "out": found["out"][:, :, :CHECKED_HEADS],
+            "dq": found["dq"][:, :CHECKED_HEADS],
+            "dk": found["dk"][:, :1],
+            "dv": found["dv"][:, :1],
+        }
         return {
             "forward_ms": round(1e3 * sorted(seconds(scale, forward, REPEATS))[REPEATS // 2], 2),
             "both_ms": round(1e3 * sorted(seconds(scale, both, REPEATS))[REPEATS // 2], 2),
             "peak_gb": None if peak is None else round((peak - before) / 1e9, 2),
             "nonfinite": {name: count for name, count in bad.items() if count},
-            "relative_error": relative(out[:, :, :CHECKED_HEADS], reference),
+            "relative_error": {name: relative(t, reference[name]) for name, t in checked.items()},
         }
 
 
@@ -101,10 +122,7 @@ def measure(scale: Scale, report: Report) -> None:
     results: dict[str, dict[str, Any]] = {}
     for length in LENGTHS if scale.real else SMALL_LENGTHS:
         tensors = inputs(scale, length)
-        q, k, v, mask = (t.float() for t in tensors)
-        with sdpa_kernel(SDPBackend.MATH):
-            reference = attend(q[:, :CHECKED_HEADS], k[:, :1], v[:, :1], mask)
-        del q, k, v, mask
+        reference = reference_of(tensors)
         for name, backend in BACKENDS.items():
             try:
                 found = try_one(scale, backend, tensors, reference)
@@ -125,5 +143,6 @@ def judge(scale: Scale, report: Report, length: int, found: dict[str, Any]) -> N
         report.fault(
             f"attention over {length} tokens gives values that are not finite, as training calls it: {found['nonfinite']}"
         )
-    elif found["relative_error"] > TOLERANCE[scale.dtype]:
-        report.fault(f"attention over {length} tokens is off by {found['relative_error']:.1e} of its norm, as training calls it")
+    for name, error in found.get("relative_error", {}).items():
+        if error > TOLERANCE[scale.dtype]:
+            report.fault(f"attention over {length} tokens, {name}: off by {error:.1e} of its norm, as training calls it")

@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,6 +33,8 @@ CARRIED_PYTHON = (3, 12)
 BUDGET_S = 540.0
 SETTING_UP_S = 20.0
 """What unpacking the carried packages may take of it."""
+LAST_WORDS_S = 2.0
+"""What a phase that is cut off has to write its logs' ends."""
 CPU_PATIENCE = 10
 """On CPUs nobody pays for the minutes, and a busy machine is no fault."""
 
@@ -67,11 +69,20 @@ class Session:
         try:
             return self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(LAST_WORDS_S)
             return None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+def limit_of(phase: Phase, later: Sequence[Phase], left_s: float) -> float:
+    """Seconds that a phase may take: what earlier ones left over is its own, but what later ones need is theirs."""
+    spare_s = left_s - phase.limit_s - sum(other.limit_s for other in later)
+    return max(0.0, min(left_s, phase.limit_s + max(0.0, spare_s)) - LAST_WORDS_S)
 
 
 def line_of(number: int, phase: Phase, report: Path, code: int | None, seconds: float, limit_s: float) -> dict[str, Any]:
@@ -107,6 +118,8 @@ def environment_of(site: Path | None) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PATH": os.pathsep.join([*([str(site / "bin")] if site else []), kept.get("PATH", os.defpath)]),
         "TOKENIZERS_PARALLELISM": "false",
+        "GLOO_SOCKET_IFNAME": "lo",  # else it asks for the host's name, of name servers that are not there
+        "NCCL_SOCKET_IFNAME": "lo",
     }
 
 
@@ -162,8 +175,9 @@ def main() -> None:
         for number in options.phases:
             phase = PHASES[number]
             report, began = work / f"{phase.name}.json", time.monotonic()
+            later = [PHASES[other] for other in options.phases[options.phases.index(number) + 1 :]]
             patience = CPU_PATIENCE if options.cpu else 1
-            limit_s = max(0.0, min(patience * phase.limit_s, patience * options.budget_s - (began - started)))
+            limit_s = patience * limit_of(phase, later, options.budget_s - (began - started) / patience)
             command = [sys.executable, "-m", "bench.gpu.phase", phase.name, "--report", str(report)]
             session = Session([*command, *(["--cpu"] if options.cpu else [])], environment, results / f"{phase.name}.log")
             code = session.end(limit_s)

@@ -15,9 +15,9 @@ EVERY = 4
 REPEATS = 3
 NEEDED_BYTES = 14 * 10**9
 """Weights of 8.9 GB, and a forward pass over one pack."""
-BOUNDS = {"float32": 1e-4, "bfloat16": 0.5}
+BOUNDS = {"float32": 1e-4, "bfloat16": 1.0}
 """Largest difference of a mean log-probability, nats. Random weights are bfloat16's worst case, with true answers at 12 to 25
-nats; on CPUs 0.06 was seen with 4 layers and 0.09 with 12."""
+nats: on CPUs 0.06 was seen with 4 layers and 0.09 with 12; a wrong mask or position makes several."""
 
 
 def measure(scale: Scale, report: Report) -> None:
@@ -43,7 +43,13 @@ def measure(scale: Scale, report: Report) -> None:
         def ask_alone(number: int, pairs: Any = pairs, alone: dict[int, float] = alone) -> None:
             (alone[number],) = solver.confidences(packed(solver, room.images, [pairs[number]]))
 
-        alone_s = sum(seconds(scale, lambda number=number: ask_alone(number), 1)[0] for number in picked) / len(picked)
+        def ask_all_alone(numbers: Any = picked, ask_alone: Any = ask_alone) -> None:
+            for number in numbers:
+                ask_alone(number)
+
+        ask_alone(0)
+        (alone_s,) = seconds(scale, ask_all_alone, 1, warm=False)
+        alone_s /= len(picked)
         apart = max(abs(math.log(together[number]) - math.log(p)) for number, p in alone.items())
         report.note(
             **{

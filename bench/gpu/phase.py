@@ -8,11 +8,14 @@ Started by `check`, which reads the file. A phase is a module beside this one wi
 import argparse
 import importlib
 import json
+import os
+import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 class Report:
@@ -23,6 +26,8 @@ class Report:
         self.facts: dict[str, Any] = {}
         self.faults: list[str] = []
         """What is wrong with the project, a sentence each: any makes the phase a failed one."""
+        self.when_cut_off: Callable[[], None] = lambda: None
+        """Called when the time is over, before the process ends."""
         self.lock = threading.Lock()
 
     def note(self, **facts: Any) -> None:
@@ -58,6 +63,12 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true")
     options = parser.parse_args()
     report = Report(options.report)
+
+    def cut_off(_signal: int, _frame: object) -> NoReturn:
+        report.when_cut_off()
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, cut_off)
     try:
         phase = importlib.import_module(f"bench.gpu.{options.name}")
 

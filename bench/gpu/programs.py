@@ -10,6 +10,7 @@ showed on CPUs (0.014, 0.013, 0.042 and 0.02, in the order of Bounds).
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from bench.gpu.phase import Report
+from bench.gpu.phase import Report, said
 from bench.gpu.scale import CARRIED, ROOT, SMALL, Scale
 
 from evolution_api.jobs import StageInput
@@ -37,6 +38,7 @@ from evolution_storage.uri import run_store
 STEPS, KILLED_AFTER = 4, 2
 LONGEST_S = {"cuda": 80, "cpu": 800}
 """Of one program, by the scale's device: a busy machine is no fault."""
+SHOWN_CHARACTERS = 3000
 MAX_TOKENS = 24
 TOKEN_BUDGET = 8_000
 """Of a proposal, and of the shard, which is two of them: the tiny model writes no JSON, more would only take longer."""
@@ -124,6 +126,8 @@ class Run:
 
     def start(self, name: str, module: str, job: StageInput, *arguments: str, **environment: str) -> "Program":
         ours = {ENV_INPUT: job.model_dump_json(), "OMP_NUM_THREADS": str(self.threads), **environment}
+        if self.way.device == "cpu":
+            ours["CUDA_VISIBLE_DEVICES"] = ""
         return Program(self, name, module, arguments, ours)
 
     def prepare_base(self) -> None:
@@ -153,7 +157,7 @@ class Run:
         again = self.start("train", "train", job, PET_MASTER_PORT=port)
         again.end()
         if f"the round goes on after step {KILLED_AFTER}" not in again.log.read_text():
-            raise RuntimeError(f"{self.way.name}: training began anew after a kill; it had saved step {KILLED_AFTER}")
+            raise RuntimeError(f"training began anew after a kill; it had saved step {KILLED_AFTER}")
         self.start("evaluate", "evaluate", self.job("evaluate", 1, GRAMMAR)).end()
 
     def figures(self, store: Store, uid: str) -> Figures:
@@ -231,12 +235,16 @@ class Program:
         code = self.process.poll()
         end = "has not ended" if code is None else f"ended with exit code {code}"
         error = StageSummary.model_validate_json(self.words.read_text()).error if self.words.exists() else None
-        return f"{self.run.way.name}: {self.name} {end}: {error or self.log.read_text()[-600:]}"
+        return f"{self.name} {end}: {error or self.log.read_text()[-600:]}"
+
+
+def show_logs(folder: Path) -> None:
+    """The ends of all programs' logs, into this phase's own."""
+    for log in sorted(folder.glob("**/*.log")):
+        print(f"\n== {log.relative_to(folder)}\n{log.read_text()[-SHOWN_CHARACTERS:]}", flush=True)
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -268,6 +276,7 @@ def measure(scale: Scale, report: Report) -> None:
     ways = (REFERENCE, *OTHERS[scale.device])
     threads = max(1, len(os.sched_getaffinity(0)) // len(ways))
     with tempfile.TemporaryDirectory(prefix="evolution-programs-") as folder:
+        report.when_cut_off = lambda: show_logs(Path(folder))
         longest_s = LONGEST_S[scale.device]
         first = Run(REFERENCE, Path(folder), report, threads, longest_s)
         first.prepare_base()
@@ -276,12 +285,13 @@ def measure(scale: Scale, report: Report) -> None:
             shutil.copytree(first.folder / "storage", run.folder / "storage")
         with ThreadPoolExecutor(len(runs)) as pool:
             done = [pool.submit(run.go_through) for run in runs]
+        show_logs(Path(folder))
         figures: list[Figures | None] = []
-        for one in done:
+        for way, one in zip(ways, done, strict=True):
             try:
                 figures.append(one.result())
-            except RuntimeError as error:  # the other ways still say something
-                report.fault(str(error))
+            except Exception as error:  # the other ways still say something
+                report.fault(f"{way.name}: {said(error)}")
                 figures.append(None)
     for way, found in zip(ways, figures, strict=True):
         if found is not None:
@@ -290,7 +300,11 @@ def measure(scale: Scale, report: Report) -> None:
     for way, found in zip(ways[1:], figures[1:], strict=True):
         if reference is None or found is None:
             continue
-        apart = differences(found, reference)
+        try:
+            apart = differences(found, reference)
+        except ValueError as error:
+            report.fault(f"{way.name}: {error}")
+            continue
         report.note(**{f"{way.name} against {REFERENCE.name}": apart})
         for name, value in apart.items():
             bound = getattr(way.bounds, name)

@@ -146,10 +146,10 @@ def peak_bytes(scale: Scale) -> int | None:
     return torch.cuda.max_memory_allocated() if scale.real else None
 
 
-def seconds(scale: Scale, work: Callable[[], object], repeats: int) -> list[float]:
-    """Wall seconds of each repeat, the device waited for; one more comes first that is not timed."""
+def seconds(scale: Scale, work: Callable[[], object], repeats: int, *, warm: bool = True) -> list[float]:
+    """Wall seconds of each repeat, the device waited for; `warm`: one more comes first that is not timed."""
     taken = []
-    for repeat in range(repeats + 1):
+    for repeat in range(0 if warm else 1, repeats + 1):
         started = time.perf_counter()
         work()
         if scale.real:

@@ -18,7 +18,7 @@ from bench.gpu.scale import QUESTIONS_PER_SCENE, Room, Scale, need_memory, packe
 from evolution_api.run import Scenes
 from evolution_jobs.solver_api import SolverClient
 
-AT_ONCE = {1: 4, 8: 16, 32: 32}
+AT_ONCE = {1: 3, 8: 8, 32: 32}
 """Requests at once -> requests in all."""
 READY_WITHIN_S = {"cuda": 50, "cpu": 500}
 TIMEOUT_S = {"cuda": 60.0, "cpu": 600.0}

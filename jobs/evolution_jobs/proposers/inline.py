@@ -41,6 +41,7 @@ class InlineModel:
                 f"generation.proposer: the processor of {name} has no chat template, so it cannot be given a prompt; "
                 "set the proposer's uri to a chat model, or use the grammar proposer"
             )
+        torch.backends.cudnn.allow_tf32 = False  # as the solver: float32 is float32
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=getattr(torch, dtype))
         self.model = model.to(device).eval()
 

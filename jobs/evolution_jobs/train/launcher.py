@@ -88,6 +88,7 @@ def launch(job: StageInput) -> StageSummary:
     forked = job.spec.scheduling.accelerator == "none"
     if forked:
         os.environ["DS_ACCELERATOR"] = "cpu"
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # torchrun's agent would ask CUDA, which the forks then cannot
         importlib.import_module("evolution_jobs.train.loop")
 
     # By its variable: as an argument of LaunchConfig, PyTorch 2.11 refuses it (and gives processes 30 s).
