@@ -37,8 +37,9 @@ LOW = -20.0
 REPEATS = 5
 CHECKED_HEADS = HEADS // GROUPS
 """Heads whose output is compared with float32: those of the first key-value head."""
-TOLERANCE = {"bfloat16": 2e-2, "float32": 1e-5}
-"""Largest relative error of an output or a gradient: bfloat16 keeps 8 bits, and its inputs are exact here."""
+TOLERANCE = {"bfloat16": 2e-2, "float32": 1e-4}
+"""Largest relative error of an output or a gradient: bfloat16 keeps 8 bits, and its inputs are exact here. In float32 the backward
+pass takes exp(score - logsumexp) anew, and of numbers near 226 that is right to 1.5e-5."""
 
 
 def inputs(scale: Scale, length: int) -> tuple[Tensor, ...]:
@@ -68,7 +69,7 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a.float() - b.float()).norm() / b.float().norm())
 
 
-Reference = dict[str, Tensor]
+Reference = dict[str, Any]
 """In float32, of the first key-value head and the query heads that share it: output and gradients."""
 
 
@@ -78,10 +79,8 @@ def reference_of(tensors: tuple[Tensor, ...]) -> Reference:
     with sdpa_kernel(SDPBackend.MATH):
         out = attend(*parts, mask)
         out.backward(upstream[:, :, :CHECKED_HEADS])
-    return {
-        "out": out.detach(),
-        **{name: t.grad for name, t in zip(("dq", "dk", "dv"), parts, strict=True) if t.grad is not None},
-    }
+    dq, dk, dv = (t.grad for t in parts)
+    return {"out": out.detach(), "dq": dq, "dk": dk, "dv": dv}
 
 
 def try_one(scale: Scale, backend: SDPBackend | None, tensors: tuple[Tensor, ...], reference: Reference) -> dict[str, Any]:
