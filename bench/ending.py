@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 
 REPEATS = 5
 SPEC = {"model": {"uri": "file:///m"}, "scenes": {"procedural": {}}, "storage": {"uri": "file:///s"}}

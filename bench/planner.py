@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evolution_api.results import StageSummary
-from evolution_api.run import EvolutionRun, EvolutionRunStatus, RoundStatus
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.status import EvolutionRunStatus, RoundStatus
 from evolution_operator.interface import KubeObject, Observed, Settings
 from evolution_operator.lifecycle.planner import plan
 from evolution_operator.manifests.catalogue import WORK

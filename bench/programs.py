@@ -23,7 +23,7 @@ import pydantic_monty
 
 from evolution_api.kinds import KINDS
 from evolution_api.question import Proposal, Question
-from evolution_api.run import Filters
+from evolution_api.run.generation import Filters
 from evolution_api.scene import Scene
 from evolution_jobs.questions.check import check
 from evolution_jobs.questions.geometry import geometry

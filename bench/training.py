@@ -40,7 +40,7 @@ GOAL_LOSS = 1e-4
 def questions_of(scene: Scene, count: int, rng: random.Random) -> list[Question]:
     """The first `count` questions of the scene that pass every filter, all kinds and levels in turn; fewer where it has fewer."""
     from evolution_api.kinds import KINDS
-    from evolution_api.run import Filters, Sandbox
+    from evolution_api.run.generation import Filters, Sandbox
     from evolution_jobs.questions import sandbox
     from evolution_jobs.questions.check import check
     from evolution_jobs.questions.kinds import kind
@@ -88,7 +88,7 @@ def clocks() -> tuple[float, float]:
 
 def packed(base: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Ours, through the same Trainer as the stage program."""
-    from evolution_api.run import DeepSpeed, Training
+    from evolution_api.run.training import DeepSpeed, Training
     from evolution_jobs.model.prompts import answer_text, prompt_text
     from evolution_jobs.model.solver import Solver
     from evolution_jobs.train.engine import Trainer, join

@@ -11,7 +11,7 @@ from evolution_api.kinds import Kind, Label, Stage
 from evolution_api.layout import RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX, part, stage_prefix
 from evolution_api.question import Question
 from evolution_api.results import Estimate, EvaluationMetrics, KindMetrics, ProbeResult, TrainStep
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_api.scene import Frame, Scene, ScenePlan
 from evolution_cli.report.collect import run_input
 from evolution_storage.manifests import commit

@@ -38,8 +38,8 @@ REPEATS = 5
 CHECKED_HEADS = HEADS // GROUPS
 """Heads whose output is compared with float32: those of the first key-value head."""
 TOLERANCE = {"bfloat16": 2e-2, "float32": 1e-4}
-"""Largest relative error of an output or a gradient: bfloat16 keeps 8 bits, and its inputs are exact here. In float32 the backward
-pass takes exp(score - logsumexp) anew, and of numbers near 226 that is right to 1.5e-5."""
+"""Largest relative error of an output or a gradient: bfloat16 keeps 8 bits, and its inputs are exact here. In float32 backward
+passes take exp(score - logsumexp) anew, and of numbers near 226 that is right to 1.5e-5."""
 
 
 def inputs(scale: Scale, length: int) -> tuple[Tensor, ...]:

@@ -22,7 +22,7 @@ import PIL.Image
 from bench.gpu.check import CARRIED_PYTHON, PACKAGES
 from bench.gpu.scale import CARRIED, FULL, ROOT, SMALL
 
-from evolution_api.run import Procedural
+from evolution_api.run.scenes import Procedural
 from evolution_jobs.scenes.prepare import prepare_procedural
 
 LIMIT_BYTES = 60 * 2**20

@@ -15,7 +15,7 @@ from bench.gpu.phase import Report
 from bench.gpu.programs import free_port
 from bench.gpu.scale import QUESTIONS_PER_SCENE, Room, Scale, need_memory, packed, random_solver, rooms
 
-from evolution_api.run import Scenes
+from evolution_api.run.scenes import Scenes
 from evolution_jobs.solver_api import SolverClient
 
 AT_ONCE = {1: 3, 8: 8, 32: 32}

@@ -97,7 +97,7 @@ def train(scale: Scale, text_layers: int, vision_layers: int, frames: int) -> di
     from bench.gpu import flops
     from bench.gpu.scale import packed, peak_bytes, random_solver, rooms, seconds, settle
 
-    from evolution_api.run import Training
+    from evolution_api.run.training import Training
     from evolution_jobs.train.engine import Trainer, join
 
     os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}

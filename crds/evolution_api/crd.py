@@ -18,7 +18,9 @@ from typing import Any
 import yaml
 
 from evolution_api.layout import GROUP, KIND, PLURAL, VERSION
-from evolution_api.run import EvolutionRun, EvolutionRunStatus, Ruled
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.rules import Ruled
+from evolution_api.run.status import EvolutionRunStatus
 
 Schema = dict[str, Any]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 
 LONGEST_VALUE = 60
 """Characters of a value that are quoted."""

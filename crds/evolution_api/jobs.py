@@ -7,7 +7,7 @@ from pydantic import Field
 from evolution_api.closed import Record
 from evolution_api.kinds import Stage
 from evolution_api.layout import ENV_INPUT, ENV_SHARD, checkpoint_prefix, run_prefix
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 
 
 class StageInput(Record):

@@ -28,7 +28,7 @@ from evolution_api.kinds import Label
 from evolution_api.layout import ENV_PROPOSER_KEY, ENV_PROPOSER_URL, manifest_key, part
 from evolution_api.question import Proposal, Question, Rejection
 from evolution_api.results import Manifest, ProbeResult, StageSummary
-from evolution_api.run import Endpoint, Serving
+from evolution_api.run.generation import Endpoint, Serving
 from evolution_api.scene import Scene
 from evolution_jobs.program import BadInputError, log, progress, run
 from evolution_jobs.proposers.feedback import Cell, Tally, tally

@@ -16,7 +16,7 @@ from evolution_api.jobs import StageInput
 from evolution_api.layout import HELDOUT_KEY, RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX, manifest_key
 from evolution_api.question import Question
 from evolution_api.results import StageSummary
-from evolution_api.run import Procedural
+from evolution_api.run.scenes import Procedural
 from evolution_api.scene import Scene, ScenePlan
 from evolution_jobs import program
 from evolution_jobs.program import BadInputError, log, progress

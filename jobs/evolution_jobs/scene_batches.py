@@ -12,7 +12,7 @@ from typing import NamedTuple
 from PIL.Image import Image
 
 from evolution_api.question import Question
-from evolution_api.run import Scenes
+from evolution_api.run.scenes import Scenes
 from evolution_jobs.scenes.library import SceneLibrary, elsewhere, reduce
 
 MAX_QUESTIONS = 64

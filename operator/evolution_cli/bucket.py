@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from evolution_api.layout import RUN_KEY, run_prefix
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.errors import RefusedError
 from evolution_storage.store import StorageError, Store
 from evolution_storage.uri import open_store

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from evolution_api.explain import sentences
 from evolution_api.layout import API_VERSION, KIND, LABEL_ROUND, LABEL_RUN_UID, LABEL_STAGE
-from evolution_api.run import EvolutionRun, Metadata
+from evolution_api.run.resource import EvolutionRun, Metadata
 from evolution_cli.location import Details, KeptRun, happened, reached_by
 from evolution_operator.children.registry import KINDS
 from evolution_operator.cluster.api import Api, ApiError

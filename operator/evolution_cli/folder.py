@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from evolution_cli.location import Details, KeptRun, reached_by
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun
+    from evolution_api.run.resource import EvolutionRun
     from evolution_operator.local.folder import RunFolder
     from evolution_operator.local.folder import Workdir as Folder
     from evolution_storage.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun
+    from evolution_api.run.resource import EvolutionRun
     from evolution_storage.store import Store
 
 

@@ -12,7 +12,8 @@ from rich.text import Text
 from evolution_operator.local.progress import ProgressReader
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun, RoundStatus
+    from evolution_api.run.resource import EvolutionRun
+    from evolution_api.run.status import RoundStatus
     from evolution_operator.interface import Event
     from evolution_operator.local.cluster import LocalCluster
     from evolution_operator.local.folder import RunFolder

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.errors import RefusedError
 
 

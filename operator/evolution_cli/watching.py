@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from evolution_cli.console import say
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun
+    from evolution_api.run.resource import EvolutionRun
     from evolution_operator.interface import Event
     from evolution_operator.local.cluster import LocalCluster
     from evolution_operator.local.folder import RunFolder

@@ -6,7 +6,7 @@ Nothing in this module knows where the facts come from or how a plan is carried 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from evolution_api.run import EvolutionRunStatus
+from evolution_api.run.status import EvolutionRunStatus
 
 KubeObject = dict[str, Any]
 """A Kubernetes object as JSON has it."""

@@ -21,7 +21,8 @@ from evolution_api.layout import (
     LABEL_STAGE,
     child_name,
 )
-from evolution_api.run import EvolutionRun, PodTemplate, ResourceAmounts
+from evolution_api.run.pod import PodTemplate, ResourceAmounts
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.interface import KubeObject, Settings
 
 NOT_TOLD: Any = {"spec": {group: {"pod"} for group in ("generation", "probe", "training", "evaluation")}}

@@ -13,7 +13,7 @@ from tests.testbed.api import Api, Object, Refused
 
 from evolution_api.explain import explain
 from evolution_api.layout import ENV_INPUT
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_cli.commands.manifests import children
 
 

@@ -19,7 +19,7 @@ from tests.testbed.tools.binaries import sources
 from tests.testbed.tools.daemon import eventually
 
 from evolution_api import crd as contract
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_cli.commands.manifests import children
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import WORK

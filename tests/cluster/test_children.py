@@ -6,7 +6,7 @@ from tests.testbed.api import Api, Object, Refused, address
 from tests.testbed.tools.daemon import eventually
 
 from evolution_api.layout import LABEL_RUN_UID
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_cli.commands.manifests import children
 from evolution_operator.interface import Settings
 from evolution_operator.manifests.catalogue import WORK

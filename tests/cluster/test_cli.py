@@ -18,7 +18,7 @@ from tests.testbed.control_plane import ControlPlane
 from tests.testbed.tools.daemon import LOOPBACK, eventually, free_ports
 from tests.testbed.tools.s3 import CREDENTIALS
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 
 EVOLUTION = (sys.executable, "-c", "from evolution_cli import main; main()")
 LIMIT_S = 120

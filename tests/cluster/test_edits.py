@@ -12,7 +12,8 @@ from tests.testbed.api import Object, Refused
 from tests.testbed.tools.daemon import eventually
 
 from evolution_api.explain import explain
-from evolution_api.run import EvolutionRun, EvolutionRunSpec
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.spec import EvolutionRunSpec
 
 pytestmark = pytest.mark.skipif(
     "EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="children are completed by hand: needs no nodes"

@@ -11,7 +11,8 @@ from tests.cluster.runs import run
 from tests.testbed.api import Api, Object, address
 from tests.testbed.tools.daemon import eventually
 
-from evolution_api.run import Best, Condition, EvolutionRun, EvolutionRunStatus, RoundStatus
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.status import Best, Condition, EvolutionRunStatus, RoundStatus
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -8,7 +8,9 @@ from tests.cluster.runs import run
 from tests.testbed.api import Api, Object, Refused
 
 from evolution_api.explain import explain
-from evolution_api.run import EvolutionRun, EvolutionRunSpec, Rule, Ruled
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.rules import Rule, Ruled
+from evolution_api.run.spec import EvolutionRunSpec
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 

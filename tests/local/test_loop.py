@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.local.folder import Workdir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -19,7 +19,8 @@ from evolution_api.kinds import Stage
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG, SCENE_PLAN_KEY, checkpoint_prefix, manifest_key, part
 from evolution_api.question import Question
 from evolution_api.results import Manifest, ProbeResult, StageSummary, TrainStep
-from evolution_api.run import EvolutionRunSpec, Procedural
+from evolution_api.run.scenes import Procedural
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.scene import ScenePlan
 from evolution_jobs.program import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED
 from evolution_storage.manifests import commit, committed, read_file

@@ -16,7 +16,7 @@ from evolution_api.jobs import StageInput
 from evolution_api.kinds import Stage
 from evolution_api.layout import ENV_INPUT, LABEL_ROLE, SERVED_MODEL, SERVER_PORT
 from evolution_api.results import StageSummary
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_jobs.train.launcher import Pod
 from evolution_operator.children.inferenceservice import CRASHES_UNTIL_FAILED
 from evolution_operator.children.registry import verdict

@@ -25,7 +25,7 @@ print("programs", *(name for name in programs if shutil.which(name)))
 DRAW = """
 import evolution_jobs.cleanup, evolution_jobs.generate, evolution_jobs.prepare, evolution_jobs.probe
 import evolution_jobs.proposers.endpoint, evolution_storage.s3
-from evolution_api.run import Procedural
+from evolution_api.run.scenes import Procedural
 from evolution_jobs.scenes.prepare import prepare_procedural
 print(*prepare_procedural("file:///tmp/scenes", Procedural(rooms=2, width=32, height=32), seed=1, frames=2, heldout=1))
 """

@@ -5,7 +5,7 @@ A new rule is a file beside this one, one branch here, and one word in the contr
 
 from evolution_api.kinds import Label
 from evolution_api.question import Question
-from evolution_api.run import Difficulty
+from evolution_api.run.difficulty import Difficulty
 from evolution_jobs.difficulty import paper, seeing
 from evolution_jobs.questions.blind import chance
 

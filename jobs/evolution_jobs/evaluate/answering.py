@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from evolution_api.kinds import Kind
 from evolution_api.question import Question
 from evolution_api.results import Answered
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_jobs.model.prompts import prompt_text, spoken
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.program import progress

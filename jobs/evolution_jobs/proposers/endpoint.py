@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from PIL.Image import Image
 
-from evolution_api.run import RemoteCall
+from evolution_api.run.generation import RemoteCall
 from evolution_jobs.model.prompts import messages
 from evolution_jobs.program import BadInputError, log
 from evolution_jobs.proposers.speaker import CHARACTERS_PER_TOKEN, CallFailedError, Prompt, Reply, Usage

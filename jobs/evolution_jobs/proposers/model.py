@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from evolution_api.kinds import Kind, Reason
-from evolution_api.run import ModelCall
+from evolution_api.run.generation import ModelCall
 from evolution_jobs.program import log
 from evolution_jobs.proposers.messages import propose_text, second_look_text
 from evolution_jobs.proposers.proposer import SceneFailedError, SceneTask

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from evolution_api.run import Sandbox as Limits
+from evolution_api.run.generation import Sandbox as Limits
 from evolution_api.scene import Scene
 from evolution_jobs.questions.kinds import (
     direction,

@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 
 from evolution_api.kinds import Reason
 from evolution_api.question import Proposal, Question, Rejection
-from evolution_api.run import Filters
+from evolution_api.run.generation import Filters
 from evolution_api.scene import Scene
 from evolution_jobs.questions.blind import blind_answer
 from evolution_jobs.questions.geometry import Geometry, GeometryError, geometry

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from evolution_api.kinds import Kind
 from evolution_api.question import Question
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.scene import Scene
 from evolution_jobs.questions.check import check
 from evolution_jobs.questions.kinds import kind as kind_module

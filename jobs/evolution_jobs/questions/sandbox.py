@@ -22,7 +22,7 @@ from typing import Any
 import pydantic_monty
 
 from evolution_api.kinds import Reason
-from evolution_api.run import Sandbox as Limits
+from evolution_api.run.generation import Sandbox as Limits
 from evolution_api.scene import Scene
 from evolution_jobs.questions.geometry import AmbiguousError, Geometry, GeometryError, MetadataError, MissingError, geometry
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import PIL.Image
 
-from evolution_api.run import Procedural
+from evolution_api.run.scenes import Procedural
 from evolution_api.scene import Scene, SceneObject
 from evolution_jobs.scenes.library import SCENE_FILE, SceneError, SceneLibrary
 from evolution_jobs.scenes.render import Image, make_scene, scene_objects

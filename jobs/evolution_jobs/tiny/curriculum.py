@@ -15,7 +15,7 @@ from PIL import Image
 
 from evolution_api.kinds import KINDS, Kind
 from evolution_api.question import Question
-from evolution_api.run import Filters
+from evolution_api.run.generation import Filters
 from evolution_api.scene import Frame, Scene
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.questions.check import check

@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from evolution_api.run import Training
+from evolution_api.run.training import Training
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.solver import Solver
 

@@ -2,7 +2,7 @@
 
 from PIL.Image import Image
 
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_jobs.program import BadInputError
 from evolution_jobs.scene_batches import frames_shown
 from evolution_jobs.scenes.library import SceneError, SceneLibrary

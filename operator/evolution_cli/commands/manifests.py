@@ -8,7 +8,7 @@ import typer
 from evolution_cli.console import AsJson, say, say_json, told_errors
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun
+    from evolution_api.run.resource import EvolutionRun
 
 SERVER_URL = "http://SERVER.NAMESPACE.svc.cluster.local"
 """Stands where KServe's address will."""

@@ -35,7 +35,7 @@ def procedural(
 ) -> None:
     """Furnish rooms by seed and draw them by ray casting."""
     with told_errors(), sentences(ValueError):
-        from evolution_api.run import Procedural
+        from evolution_api.run.scenes import Procedural
         from evolution_jobs.scenes.prepare import prepare_procedural
 
         spec = Procedural(rooms=rooms, objects_min=objects_min, objects_max=objects_max, width=width, height=height)

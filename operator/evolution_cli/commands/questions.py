@@ -22,7 +22,7 @@ from evolution_cli.console import (
 from evolution_cli.locate import location_of
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun
+    from evolution_api.run.resource import EvolutionRun
     from evolution_cli.report.collect import Asked, RunData
     from evolution_storage.store import Store
 

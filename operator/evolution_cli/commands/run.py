@@ -9,7 +9,7 @@ import typer
 from evolution_cli.console import DEFAULT_WORKDIR, EXIT_FAILED, EXIT_INTERRUPTED, Workdir, say, told_errors
 
 if TYPE_CHECKING:
-    from evolution_api.run import EvolutionRun
+    from evolution_api.run.resource import EvolutionRun
     from evolution_operator.local.folder import RunFolder
     from evolution_operator.local.folder import Workdir as Folder
     from evolution_operator.local.loop import Watcher

@@ -10,7 +10,7 @@ from evolution_api.kinds import REASONS, Kind, Label, Reason
 from evolution_api.layout import SCENE_PLAN_KEY, manifest_key, part, stage_prefix
 from evolution_api.question import Question
 from evolution_api.results import EvaluationMetrics, ProbeResult, TrainStep
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_api.scene import ScenePlan
 from evolution_storage.manifests import committed, read_file
 from evolution_storage.store import Store

@@ -12,7 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
-from evolution_api.run import EvolutionRun, EvolutionRunSpec, Scenes
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.scenes import Scenes
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.scene import ScenePlan
 from evolution_cli.report import figures
 from evolution_cli.report.collect import Asked, RunData, collect

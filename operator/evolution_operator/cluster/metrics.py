@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from prometheus_client import Counter, Gauge, Histogram
 
 from evolution_api.kinds import STAGES
-from evolution_api.run import EvolutionRunStatus
+from evolution_api.run.status import EvolutionRunStatus
 from evolution_operator.cluster.stored_status import said
 from evolution_operator.interface import Event, KubeObject
 

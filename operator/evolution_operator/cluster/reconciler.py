@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from evolution_api.explain import sentences
 from evolution_api.layout import ANNOTATION_RESUME, API_VERSION, FINALIZER, KIND, LABEL_RUN_UID
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.children.registry import KINDS
 from evolution_operator.children.verdict import plain
 from evolution_operator.cluster.api import Api, ApiError

@@ -6,7 +6,7 @@ It works on what does not validate too.
 from datetime import datetime
 from typing import Any
 
-from evolution_api.run import EvolutionRunStatus
+from evolution_api.run.status import EvolutionRunStatus
 from evolution_operator.interface import KubeObject
 
 

@@ -1,6 +1,6 @@
 """How long a failed stage waits before its next attempt."""
 
-from evolution_api.run import Retry
+from evolution_api.run.scheduling import Retry
 
 
 def backoff_s(retry: Retry, failures: int) -> int:

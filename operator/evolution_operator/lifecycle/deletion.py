@@ -8,7 +8,8 @@ is being deleted, which is the documented way out. What is left behind in storag
 from datetime import datetime, timedelta
 
 from evolution_api.layout import FINALIZER, run_prefix
-from evolution_api.run import EvolutionRun, EvolutionRunStatus
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.status import EvolutionRunStatus
 from evolution_operator.interface import Event, KubeObject, Plan, Settings
 from evolution_operator.lifecycle.backoff import backoff_s
 from evolution_operator.lifecycle.family import Family, named

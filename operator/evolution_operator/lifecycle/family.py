@@ -10,7 +10,7 @@ from functools import cached_property
 
 from evolution_api.kinds import STAGES
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_RUN_UID, LABEL_STAGE, child_name
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.children.inferenceservice import SUFFIX
 from evolution_operator.children.registry import KINDS, is_alive, verdict
 from evolution_operator.children.verdict import ABSENT, PODS_MISSING, Verdict, pod_is_active

@@ -51,7 +51,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from evolution_api.layout import ANNOTATION_RESUME
-from evolution_api.run import EvolutionRun, EvolutionRunSpec, EvolutionRunStatus, RoundStatus
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.spec import EvolutionRunSpec
+from evolution_api.run.status import EvolutionRunStatus, RoundStatus
 from evolution_operator.children.verdict import ABSENT, Verdict
 from evolution_operator.interface import Event, KubeObject, Observed, Plan, Ref, Settings
 from evolution_operator.lifecycle.backoff import backoff_s

@@ -11,7 +11,7 @@ from typing import Any
 from evolution_api.kinds import LABELS, REASONS, Stage
 from evolution_api.layout import checkpoint_prefix
 from evolution_api.results import StageSummary
-from evolution_api.run import RoundStatus
+from evolution_api.run.status import RoundStatus
 
 MOST = 2**53
 """Beyond this no count is believed (and JSON numbers are no longer exact)."""

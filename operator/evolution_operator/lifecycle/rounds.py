@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from evolution_api.kinds import STAGES, Stage
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 
 ORDER = {stage: place for place, stage in enumerate(STAGES)}
 

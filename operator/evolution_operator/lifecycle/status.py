@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Literal
 
 from evolution_api.layout import checkpoint_prefix
-from evolution_api.run import Best, Condition, ConditionType, EvolutionRun, EvolutionRunStatus, Phase, RoundStatus
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.status import Best, Condition, ConditionType, EvolutionRunStatus, Phase, RoundStatus
 
 NOT: dict[ConditionType, str] = {
     "Progressing": "NotProgressing",

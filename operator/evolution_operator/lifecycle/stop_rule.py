@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from evolution_api.run import RoundStatus, Stop
+from evolution_api.run.evaluation import Stop
+from evolution_api.run.status import RoundStatus
 
 
 def stopped_early(stop: Stop | None, rounds: Sequence[RoundStatus]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.errors import RefusedError
 from evolution_operator.local.folder import RunFolder
 

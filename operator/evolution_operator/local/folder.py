@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.errors import BusyError, RefusedError
 
 ENV_WORKDIR = "EVOLUTION_WORKDIR"

@@ -11,7 +11,8 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol, Self
 
-from evolution_api.run import EvolutionRun, EvolutionRunSpec
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_operator.interface import Event, Settings
 from evolution_operator.lifecycle.planner import plan
 from evolution_operator.local.cluster import LocalCluster

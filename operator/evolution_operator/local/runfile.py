@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from evolution_api.run import EvolutionRun, EvolutionRunSpec, PodTemplate
+from evolution_api.run.pod import PodTemplate
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_operator.errors import RefusedError
 from evolution_operator.local.devices import NVIDIA, visible_gpus
 

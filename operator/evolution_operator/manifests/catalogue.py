@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from evolution_api.kinds import Stage
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_operator.children import inferenceservice, job, pytorchjob
 from evolution_operator.children.kind import ChildKind
 from evolution_operator.interface import KubeObject

@@ -8,7 +8,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from evolution_api.run import EvolutionRun, EvolutionRunStatus, RoundStatus
+from evolution_api.run.resource import EvolutionRun
+from evolution_api.run.status import EvolutionRunStatus, RoundStatus
 from evolution_cli.app import app
 from evolution_operator.local.folder import Workdir
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from evolution_api.run import EvolutionRunStatus, RoundStatus
+from evolution_api.run.status import EvolutionRunStatus, RoundStatus
 from evolution_operator.cluster.metrics import count_decision, count_run, observe_lag
 from evolution_operator.interface import Event
 

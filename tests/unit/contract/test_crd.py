@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from evolution_api import crd
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from evolution_api.explain import explain
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 
 SPEC: dict[str, Any] = {
     "model": {"uri": "hf://owner/name"},

@@ -3,7 +3,7 @@
 import pytest
 
 from evolution_api.question import Question
-from evolution_api.run import Difficulty
+from evolution_api.run.difficulty import Difficulty
 from evolution_jobs.difficulty import paper, seeing
 from evolution_jobs.difficulty.rule import label
 from evolution_jobs.questions.blind import chance

@@ -9,7 +9,7 @@ from PIL import Image
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import SCENE_PLAN_KEY
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.scene import Box, Frame, Scene, SceneObject, ScenePlan, Sighting
 from evolution_storage.manifests import commit
 from evolution_storage.uri import run_store

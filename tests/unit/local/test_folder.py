@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.errors import BusyError, RefusedError
 from evolution_operator.local.folder import ENV_WORKDIR, RunFolder, Workdir, write_atomically
 

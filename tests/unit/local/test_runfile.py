@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.errors import RefusedError
 from evolution_operator.local.admission import admitted
 from evolution_operator.local.folder import RunFolder

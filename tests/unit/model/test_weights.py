@@ -6,7 +6,7 @@ from shutil import copytree
 import pytest
 
 from evolution_api.jobs import StageInput
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_jobs.model.solver import Solver
 from evolution_jobs.model.weights import _download, fetch, fetch_checkpoint
 from evolution_jobs.program import BadInputError

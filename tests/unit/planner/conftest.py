@@ -13,7 +13,7 @@ from tests.documents import laid_over
 
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
 from evolution_api.results import StageSummary
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.interface import Event, Observed, Plan, Settings
 from evolution_operator.lifecycle.planner import plan
 

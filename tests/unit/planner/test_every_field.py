@@ -20,7 +20,7 @@ from tests.documents import laid_over
 from evolution_api.explain import explain
 from evolution_api.layout import API_VERSION, ENV_INPUT, KIND, LABEL_ATTEMPT, LABEL_STAGE
 from evolution_api.results import StageSummary
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.interface import Plan
 
 LEAVES = [path for path, schema in FIELDS.items() if "properties" not in schema and "items" not in schema]

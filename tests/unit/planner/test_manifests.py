@@ -7,7 +7,7 @@ import pytest
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_operator.interface import PodExtras, Settings
 from evolution_operator.manifests.catalogue import SERVER, WORK
 from evolution_operator.pod import Work, from_secret

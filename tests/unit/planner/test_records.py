@@ -3,7 +3,7 @@
 import pytest
 
 from evolution_api.results import StageSummary
-from evolution_api.run import RoundStatus
+from evolution_api.run.status import RoundStatus
 from evolution_operator.lifecycle.records import recorded
 
 ROUND = RoundStatus(round=3)

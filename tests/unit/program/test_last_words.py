@@ -11,7 +11,7 @@ import pytest
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG
 from evolution_api.results import StageSummary
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_jobs.program import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from evolution_api.run import Endpoint
+from evolution_api.run.generation import Endpoint
 from evolution_jobs.program import BadInputError
 from evolution_jobs.proposers import endpoint
 from evolution_jobs.proposers.endpoint import EndpointModel, ServerDownError, served_model

@@ -10,7 +10,7 @@ import pytest
 
 from evolution_api.kinds import KINDS, Kind
 from evolution_api.question import Proposal, Question, Rejection
-from evolution_api.run import Filters
+from evolution_api.run.generation import Filters
 from evolution_api.scene import Scene
 from evolution_jobs.proposers.feedback import Cell, Tally, static_mix
 from evolution_jobs.proposers.grammar import TRIES_PER_CELL, GrammarProposer, fill, spread

@@ -12,7 +12,7 @@ from PIL import Image
 
 from evolution_api.kinds import KINDS
 from evolution_api.question import Question, Rejection
-from evolution_api.run import Endpoint, Filters
+from evolution_api.run.generation import Endpoint, Filters
 from evolution_api.scene import Scene
 from evolution_jobs.proposers import endpoint
 from evolution_jobs.proposers.endpoint import EndpointModel

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from evolution_api.question import Proposal
-from evolution_api.run import Filters
+from evolution_api.run.generation import Filters
 from evolution_api.scene import Box, Frame, Matrix4, Scene, SceneObject, Sighting
 from evolution_jobs.questions.check import check
 from evolution_jobs.questions.sandbox import Sandbox

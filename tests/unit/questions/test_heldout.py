@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.scene import Scene
 from evolution_jobs.questions.heldout import heldout_questions
 from evolution_jobs.scenes.render import make_scene

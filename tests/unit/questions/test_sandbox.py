@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evolution_api.kinds import Reason
-from evolution_api.run import Sandbox as Limits
+from evolution_api.run.generation import Sandbox as Limits
 from evolution_api.scene import Scene
 from evolution_jobs.questions import sandbox
 from evolution_jobs.questions.geometry import Geometry

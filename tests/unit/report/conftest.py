@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests import finished
 
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_storage.store import Store
 
 

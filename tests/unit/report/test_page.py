@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from evolution_api.layout import SCENES_PREFIX, manifest_key
 from evolution_api.question import Question
-from evolution_api.run import EvolutionRun
+from evolution_api.run.resource import EvolutionRun
 from evolution_api.scene import Frame, Scene
 from evolution_cli.report.collect import collect, run_input
 from evolution_cli.report.page import write_report

@@ -17,7 +17,8 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_the_contract_loads_pydantic_and_nothing_else() -> None:
-    names = [p.stem for p in (ROOT / "crds" / "evolution_api").glob("*.py") if p.stem not in ("__init__", "crd")]
+    files = (p for p in (ROOT / "crds" / "evolution_api").rglob("*.py") if p.stem not in ("__init__", "crd"))
+    names = [".".join(p.relative_to(ROOT / "crds" / "evolution_api").with_suffix("").parts) for p in files]
     loaded = modules_after("\n".join(f"import evolution_api.{name}" for name in names))
     third_party = {name for name in loaded - set(sys.stdlib_module_names) if not name.startswith("_")}
     assert third_party == {

@@ -12,7 +12,9 @@ import pytest
 from evolution_api.jobs import StageInput
 from evolution_api.layout import HELDOUT_KEY, RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX
 from evolution_api.question import Question
-from evolution_api.run import Difficulty, EvolutionRunSpec, Procedural
+from evolution_api.run.difficulty import Difficulty
+from evolution_api.run.scenes import Procedural
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.scene import ScenePlan
 from evolution_jobs.prepare import main
 from evolution_jobs.program import BadInputError

@@ -6,7 +6,7 @@ import pytest
 
 from evolution_api.jobs import StageInput
 from evolution_api.results import Manifest
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 from evolution_storage.manifests import commit, committed, fetch_files, put, read_file, summary_of
 from evolution_storage.store import CorruptError, Store
 from evolution_storage.uri import open_store, run_store

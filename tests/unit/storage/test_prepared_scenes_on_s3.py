@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolution_api.run import Procedural
+from evolution_api.run.scenes import Procedural
 from evolution_jobs.scenes.library import SceneError, SceneLibrary
 from evolution_jobs.scenes.prepare import prepare_procedural
 

@@ -8,7 +8,7 @@ import pytest
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import Stage
-from evolution_api.run import EvolutionRunSpec
+from evolution_api.run.spec import EvolutionRunSpec
 
 
 @pytest.fixture
