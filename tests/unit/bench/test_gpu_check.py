@@ -67,13 +67,28 @@ def test_what_a_phase_had_found_stands_in_its_line_when_it_is_cut_off(tmp_path: 
     assert (line["phase"], line["name"], line["status"], line["seconds"], line["found"]) == (2, "attention", "timeout", 60.0, 3)
 
 
+@pytest.mark.parametrize(
+    ("left_s", "limit_s"),
+    [
+        pytest.param(200, 198, id="all but the last words, for the last phase"),
+        pytest.param(130, 68, id="what is left over is its own, but not what later ones need"),
+        pytest.param(40, 38, id="no more than is left"),
+        pytest.param(1, 0, id="nothing"),
+    ],
+)
+def test_the_time_of_a_phase(left_s: float, limit_s: float) -> None:
+    later = [] if left_s == 200 else [check.Phase("later", 60)]
+    assert check.limit_of(check.Phase("this", 50), later, left_s) == limit_s
+
+
 @pytest.mark.slow
 def test_whatever_becomes_of_a_phase_the_next_one_runs(carry_out: Any, tmp_path: Path) -> None:
     limits_s = {"hanging": 15.0, "dying": 60.0, "lacking": 60.0, "faulty": 60.0, "right": 60.0}
-    code, (hanging, dying, lacking, faulty, right), said = carry_out(limits_s, "--cpu")
+    no_spare_time = str(sum(limits_s.values()))
+    code, (hanging, dying, lacking, faulty, right), said = carry_out(limits_s, "--cpu", "--budget-s", no_spare_time)
     assert code == 4
     assert hanging["status"] == "timeout"
-    assert hanging["faults"] == ["cut off after 15 s; what it had found by then stands here"]
+    assert hanging["faults"] == ["cut off after 13 s; what it had found by then stands here"]
     assert not Path("/proc", (tmp_path / "out" / "child").read_text()).exists()
     assert dying["faults"] == ["ended by SIGKILL without a word; see its log"]
     assert lacking["faults"] == [
