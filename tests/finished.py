@@ -7,7 +7,7 @@ import random
 from PIL import Image
 
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import Kind, Label, Stage
+from evolution_api.kinds import Kind, Label, StageName
 from evolution_api.layout import RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX, part, stage_prefix
 from evolution_api.question import Question
 from evolution_api.results import Estimate, EvaluationMetrics, KindMetrics, ProbeResult, TrainStep
@@ -75,7 +75,7 @@ def question(round_: int, number: int) -> Question:
 
 
 def write_round(job: StageInput, store: Store, round_: int) -> None:
-    def as_stage(stage: Stage) -> StageInput:
+    def as_stage(stage: StageName) -> StageInput:
         return job.model_copy(update={"stage": stage, "round": round_})
 
     questions = [question(round_, n) for n in range(len(SCENES) * PER_SCENE)]

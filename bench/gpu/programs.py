@@ -26,7 +26,7 @@ from bench.gpu.phase import Report, said
 from bench.gpu.scale import CARRIED, ROOT, SMALL, Scale
 
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import Stage
+from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, ENV_SOLVER_URL, ENV_TERMINATION_LOG, manifest_key, part, stage_prefix
 from evolution_api.question import Rejection
 from evolution_api.results import Answered, EvaluationMetrics, ProbeResult, StageSummary, TrainStep
@@ -102,7 +102,7 @@ class Run:
         self.seconds[name] = round(seconds, 1)
         self.report.note(**{f"{self.way.name}, seconds": dict(self.seconds)})
 
-    def job(self, stage: Stage, round_: int, proposer: Mapping[str, Any]) -> StageInput:
+    def job(self, stage: StageName, round_: int, proposer: Mapping[str, Any]) -> StageInput:
         spec = {
             "seed": 11,
             "model": {"uri": (ROOT / "examples" / "tiny-model").as_uri(), "dtype": self.way.dtype, "choices": "text"},
@@ -131,7 +131,7 @@ class Run:
         return Program(self, name, module, arguments, ours)
 
     def prepare_base(self) -> None:
-        stages: tuple[tuple[Stage, int], ...] = (("prepare", 0), ("generate", 1), ("evaluate", 0))
+        stages: tuple[tuple[StageName, int], ...] = (("prepare", 0), ("generate", 1), ("evaluate", 0))
         for stage, round_ in stages:
             self.start(stage, stage, self.job(stage, round_, GRAMMAR)).end()
 
@@ -166,7 +166,7 @@ class Run:
             assert found is not None
             return read_file(store, found, key)
 
-        def rows(stage: Stage, round_: int, model: Any, ending: str = ".parquet") -> list[Any]:
+        def rows(stage: StageName, round_: int, model: Any, ending: str = ".parquet") -> list[Any]:
             return from_parquet(file(manifest_key(round_, stage, 0), f"{part(round_, stage, 0)}{ending}"), model)
 
         evaluation, trained = manifest_key(1, "evaluate"), manifest_key(1, "train")

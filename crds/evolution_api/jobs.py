@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from evolution_api.closed import Record
-from evolution_api.kinds import Stage
+from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, ENV_SHARD, checkpoint_prefix, run_prefix
 from evolution_api.run.spec import EvolutionRunSpec
+from evolution_api.stages import BY_NAME
 
 
 class StageInput(Record):
@@ -16,7 +17,7 @@ class StageInput(Record):
     namespace: str
     run: str
     uid: str
-    stage: Stage
+    stage: StageName
     round: int = Field(ge=0)
     attempt: int = Field(default=1, ge=1)
     spec: EvolutionRunSpec
@@ -33,7 +34,7 @@ class StageInput(Record):
 
         Training and probing in round t start from round t - 1's checkpoint; evaluation scores round t's own.
         """
-        made_by = self.round if self.stage == "evaluate" else self.round - 1
+        made_by = {"base": 0, "last round": self.round - 1, "this round": self.round}[BY_NAME[self.stage].starts_from]
         return checkpoint_prefix(made_by) if made_by >= 1 else None
 
     @staticmethod

@@ -50,5 +50,4 @@ Reason = Literal[
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
-Stage = Literal["prepare", "generate", "probe", "train", "evaluate", "cleanup"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+StageName = Literal["prepare", "generate", "probe", "train", "evaluate", "cleanup"]

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from evolution_api.kinds import Stage
+from evolution_api.kinds import StageName
 
 GROUP = "evolution.spatial.io"
 VERSION = "v1alpha1"
@@ -43,7 +43,7 @@ MAX_NAME = 50
 """Longest child name: the training operator and KServe append up to 13 characters, and a Service name ends at 63."""
 
 
-def child_name(run: str, round_: int, stage: Stage, attempt: int, suffix: str = "") -> str:
+def child_name(run: str, round_: int, stage: StageName, attempt: int, suffix: str = "") -> str:
     """Deterministic name of a child, so that a repeat is an update and never a second child.
 
     A run's name too long for its children is cut and closed by 8 hex digits of its hash.
@@ -63,16 +63,16 @@ def round_prefix(round_: int) -> str:
     return f"rounds/{round_:04d}"
 
 
-def stage_prefix(round_: int, stage: Stage) -> str:
+def stage_prefix(round_: int, stage: StageName) -> str:
     return f"{round_prefix(round_)}/{stage}"
 
 
-def part(round_: int, stage: Stage, shard: int) -> str:
+def part(round_: int, stage: StageName, shard: int) -> str:
     """Stem of a shard's files: `<stem>.parquet` is its data, `<stem>.json` its manifest."""
     return f"{stage_prefix(round_, stage)}/part-{shard:05d}"
 
 
-def manifest_key(round_: int, stage: Stage, shard: int | None = None) -> str:
+def manifest_key(round_: int, stage: StageName, shard: int | None = None) -> str:
     if shard is None:
         return f"{stage_prefix(round_, stage)}/manifest.json"
     return f"{part(round_, stage, shard)}.json"

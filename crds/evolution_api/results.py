@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from evolution_api.closed import Record
-from evolution_api.kinds import AnswerType, Kind, Label, Stage
+from evolution_api.kinds import AnswerType, Kind, Label, StageName
 
 
 class ProbeResult(Record):
@@ -95,7 +95,7 @@ class Manifest(Record):
 
     version: Literal[1] = 1
     run_uid: str
-    stage: Stage
+    stage: StageName
     round: int = Field(ge=0)
     shard: int | None = None
     """None for a stage that is not sharded."""

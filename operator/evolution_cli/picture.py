@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from evolution_api.stages import STAGES
 from evolution_operator.local.progress import ProgressReader
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_BARS = 8
 """Pods that are drawn; more are counted."""
-STAGES = ("prepare", "generate", "probe", "train", "evaluate")
+SHOWN = [stage.name for stage in STAGES if stage.of_a_round]
 
 
 class Picture:
@@ -71,13 +72,13 @@ def title(run: "EvolutionRun", now: datetime) -> Text:
 
 def rounds(run: "EvolutionRun") -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    for column in ("round", *STAGES, "accepted", "easy / frontier / hard", "loss", "score", "seeing"):
+    for column in ("round", *SHOWN, "accepted", "easy / frontier / hard", "loss", "score", "seeing"):
         table.add_column(column, justify="left" if column == "round" else "right")
     for record in run.status.rounds:
         labels = f"{record.easy} / {record.frontier} / {record.hard}" if record.easy + record.frontier + record.hard else ""
         table.add_row(
             "base" if record.round == 0 else str(record.round),
-            *(cell(run, record, stage) for stage in STAGES),
+            *(cell(run, record, stage) for stage in SHOWN),
             str(record.accepted or ""),
             labels,
             *("" if value is None else f"{value:.3f}" for value in (record.train_loss, record.score, record.seeing)),

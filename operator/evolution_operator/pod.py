@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import Stage
+from evolution_api.kinds import StageName
 from evolution_api.layout import (
     API_VERSION,
     ENV_INPUT,
@@ -21,8 +21,9 @@ from evolution_api.layout import (
     LABEL_STAGE,
     child_name,
 )
-from evolution_api.run.pod import PodTemplate, ResourceAmounts
+from evolution_api.run.pod import PodTemplate
 from evolution_api.run.resource import EvolutionRun
+from evolution_api.stages import BY_NAME
 from evolution_operator.interface import KubeObject, Settings
 
 NOT_TOLD: Any = {"spec": {group: {"pod"} for group in ("generation", "probe", "training", "evaluation")}}
@@ -31,9 +32,6 @@ NOT_TOLD: Any = {"spec": {group: {"pod"} for group in ("generation", "probe", "t
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "evolution-operator"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
-
-LIGHT = PodTemplate(resources=ResourceAmounts(requests={"cpu": "100m", "memory": "256Mi"}))
-"""Of programs that ask and delete, which no run says anything about; a namespace with a quota admits no pod without requests."""
 
 GRACE_S = 30
 """From SIGTERM to SIGKILL; long enough to write last words."""
@@ -46,7 +44,7 @@ class Work:
     """One attempt of one stage, as every manifest needs to know it."""
 
     run: EvolutionRun
-    stage: Stage
+    stage: StageName
     round: int
     attempt: int
     settings: Settings
@@ -59,7 +57,7 @@ class Work:
     @property
     def queue(self) -> str | None:
         """Where its child waits to be admitted. Beside a model server nothing waits: the server's accelerators would wait too."""
-        waits = self.server_url is None and self.stage != "cleanup"
+        waits = self.server_url is None and BY_NAME[self.stage].of_a_round
         return self.run.spec.scheduling.queue_name if waits else None
 
     def labels(self, role: str) -> dict[str, str]:
@@ -123,6 +121,14 @@ def environment(work: Work, pod: PodTemplate, further: tuple[KubeObject, ...] = 
 
 def from_secret(variable: str, secret: str, key: str) -> KubeObject:
     return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+def stage_container(work: Work, **more: Any) -> KubeObject:
+    """That of the stage's own program."""
+    stage, spec = BY_NAME[work.stage], work.run.spec
+    loads_model = stage.loads_model(spec)
+    image = work.settings.model_image if loads_model else work.settings.jobs_image
+    return container(work, stage.name, stage.pod(spec), image=image, **{"accelerators": int(loads_model), **more})
 
 
 def container(

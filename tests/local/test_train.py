@@ -15,7 +15,7 @@ import pytest
 from tests.testbed.tools.daemon import accepts, eventually
 
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import Stage
+from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG, SCENE_PLAN_KEY, checkpoint_prefix, manifest_key, part
 from evolution_api.question import Question
 from evolution_api.results import Manifest, ProbeResult, StageSummary, TrainStep
@@ -54,7 +54,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stage(world: Path, storage: Path, stage: Stage, round_: int, **changes: Any) -> StageInput:
+def stage(world: Path, storage: Path, stage: StageName, round_: int, **changes: Any) -> StageInput:
     """A stage of the run; `changes` are to spec.training."""
     spec = EvolutionRunSpec.model_validate(
         {

@@ -13,7 +13,7 @@ from tests.testbed.image import IMAGE, USER
 from tests.testbed.tools.daemon import eventually
 
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import Stage
+from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, LABEL_ROLE, SERVED_MODEL, SERVER_PORT
 from evolution_api.results import StageSummary
 from evolution_api.run.resource import EvolutionRun
@@ -37,7 +37,7 @@ SERVES = f"""
 """
 
 
-def work(namespace: str, stage: Stage, spec: Object | None = None) -> Work:
+def work(namespace: str, stage: StageName, spec: Object | None = None) -> Work:
     made = run({**SPEC, **(spec or {})}, namespace=namespace)
     made["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"
     return Work(EvolutionRun.model_validate(made), stage, 1, 1, Settings())

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from evolution_api.closed import Resource
-from evolution_api.kinds import Reason, Stage
+from evolution_api.kinds import Reason, StageName
 
 ConditionType = Literal["Progressing", "Suspended", "Succeeded", "Failed", "Reconciling", "Stalled"]
 
@@ -59,7 +59,7 @@ class RoundStatus(Resource):
     """Macro score of the blind prior on the same questions."""
     checkpoint: str | None = None
     """Key of the checkpoint below the run's storage prefix."""
-    seconds: dict[Stage, float] = {}
+    seconds: dict[StageName, float] = {}
     """Time that the successful attempt of each stage took, seconds."""
     started: datetime | None = None
     """When the round's first stage was due."""
@@ -90,7 +90,7 @@ class EvolutionRunStatus(Resource):
     """Round under way; 0 prepares scenes and evaluates the base model."""
     progress: str = ""
     """Round of rounds, as printed: 2/4."""
-    stage: Stage | None = None
+    stage: StageName | None = None
     """Stage under way; None before the first and after the last."""
     attempt: int = 1
     """Attempt of the stage, from 1."""

@@ -50,8 +50,8 @@ def describe(
 
 
 def lines(kept: "KeptRun", details: Details) -> list[str]:
-    from evolution_api.kinds import STAGES
     from evolution_api.layout import run_prefix
+    from evolution_api.stages import STAGES
 
     run = kept.run
     status, meta, storage = run.status, run.metadata, run.spec.storage
@@ -74,7 +74,7 @@ def lines(kept: "KeptRun", details: Details) -> list[str]:
         out.append(f" {mark} {condition.type}: {condition.status} ({condition.reason}) {condition.message[:MESSAGE_CHARACTERS]}")
     out += ["", "Rounds:"]
     for record in status.rounds:
-        times = ", ".join(f"{stage} {record.seconds[stage]:.1f} s" for stage in STAGES if stage in record.seconds)
+        times = ", ".join(f"{s.name} {record.seconds[s.name]:.1f} s" for s in STAGES if s.name in record.seconds)
         out.append(f"  {record.round}: {times or 'no stage has ended yet'}")
         if record.proposed:
             out.append(f"     {record.proposed} proposed, {record.executed} executed, {record.accepted} accepted")

@@ -33,15 +33,16 @@ def manifests(
 
 
 def children(run: "EvolutionRun", round_: int) -> list[dict[str, Any]]:
+    from evolution_api.stages import BY_NAME
     from evolution_operator.interface import Settings
     from evolution_operator.lifecycle.rounds import stages
-    from evolution_operator.manifests.catalogue import SERVER, WORK, needs_server
+    from evolution_operator.manifests.catalogue import SERVER, WORK
     from evolution_operator.pod import Work
 
     objects = []
     for number in (0, round_):
         for stage in stages(run.spec, number):
-            served = needs_server(run.spec, stage)
+            served = BY_NAME[stage].server(run.spec) is not None
             work = Work(run, stage, number, 1, Settings(), server_url=SERVER_URL if served else None)
             objects += [builder.manifest(work) for builder in ([SERVER] if served else []) + [WORK[stage]]]
     return objects

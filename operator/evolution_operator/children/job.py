@@ -49,9 +49,8 @@ def single(work: Work, main: KubeObject) -> KubeObject:
     return _job(work, main, {"backoffLimit": 0})
 
 
-def indexed(work: Work, main: KubeObject, parallelism: int) -> KubeObject:
+def indexed(work: Work, main: KubeObject, *, shards: int, parallelism: int) -> KubeObject:
     """One index per shard. All are let finish, since what they commit is kept: hence no maxFailedIndexes."""
-    shards = work.run.spec.generation.shards
     return _job(
         work,
         main,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from evolution_api.kinds import STAGES
 from evolution_api.run.status import EvolutionRunStatus
+from evolution_api.stages import STAGES
 from evolution_operator.cluster.stored_status import said
 from evolution_operator.interface import Event, KubeObject
 
@@ -35,7 +35,7 @@ API_REQUESTS = Counter(
 )
 
 for _stage in STAGES:
-    STAGE_SECONDS.labels(_stage)  # a series that begins with its first observation hides it from Prometheus's rates
+    STAGE_SECONDS.labels(_stage.name)  # a series that begins with its first observation hides it from Prometheus's rates
 
 _phases: dict[tuple[str, str], str] = {}
 """By namespace and name."""

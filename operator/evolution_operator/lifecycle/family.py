@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from evolution_api.kinds import STAGES
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_RUN_UID, LABEL_STAGE, child_name
 from evolution_api.run.resource import EvolutionRun
+from evolution_api.stages import BY_NAME
 from evolution_operator.children.inferenceservice import SUFFIX
 from evolution_operator.children.registry import KINDS, is_alive, verdict
 from evolution_operator.children.verdict import ABSENT, PODS_MISSING, Verdict, pod_is_active
@@ -91,7 +91,9 @@ class Family:
         return sorted({child.attempt for child in self.children if child.place == place})
 
     def reaches_beyond(self, place: Place) -> bool:
-        return any(c.place is not None and c.place.stage != "cleanup" and c.place.order > place.order for c in self.children)
+        return any(
+            c.place is not None and BY_NAME[c.place.stage].of_a_round and c.place.order > place.order for c in self.children
+        )
 
 
 def family_of(run: EvolutionRun, observed: Observed) -> Family:
@@ -141,13 +143,13 @@ def _identity(raw: KubeObject) -> Identity:
 def _child(run: str, raw: KubeObject, pods: tuple[KubeObject, ...], events: tuple[KubeObject, ...]) -> Child:
     round_, stage_name, attempt, role = _identity(raw)
     alive = is_alive(raw, pods)
-    stage = next((s for s in STAGES if s == stage_name), None)
+    stage = BY_NAME.get(stage_name)
     if stage is None or not (round_.isdigit() and attempt.isdigit()) or role not in ("work", "server"):
         return Child(raw, None, 0, role, pods, alive, events)
-    kind = WORK[stage].kind if role == "work" else SERVER.kind
-    name = child_name(run, int(round_), stage, int(attempt), SUFFIX if role == "server" else "")
+    kind = WORK[stage.name].kind if role == "work" else SERVER.kind
+    name = child_name(run, int(round_), stage.name, int(attempt), SUFFIX if role == "server" else "")
     fits = raw["kind"] == kind.kind and raw["metadata"]["name"] == name
-    return Child(raw, Place(int(round_), stage) if fits else None, int(attempt), role, pods, alive, events)
+    return Child(raw, Place(int(round_), stage.name) if fits else None, int(attempt), role, pods, alive, events)
 
 
 def named(things: Iterable[Child | KubeObject]) -> str:

@@ -54,6 +54,7 @@ from evolution_api.layout import ANNOTATION_RESUME
 from evolution_api.run.resource import EvolutionRun
 from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.run.status import EvolutionRunStatus, RoundStatus
+from evolution_api.stages import BY_NAME
 from evolution_operator.children.verdict import ABSENT, Verdict
 from evolution_operator.interface import Event, KubeObject, Observed, Plan, Ref, Settings
 from evolution_operator.lifecycle.backoff import backoff_s
@@ -71,7 +72,7 @@ from evolution_operator.lifecycle.status import (
     with_record,
 )
 from evolution_operator.lifecycle.stop_rule import stopped_early
-from evolution_operator.manifests.catalogue import SERVER, WORK, needs_server
+from evolution_operator.manifests.catalogue import SERVER, WORK
 from evolution_operator.pod import Work
 
 NOT_STARTED = ("Retrying", "WaitingForDeletion", "ChildOfAnotherRun", "Resumed")
@@ -137,7 +138,7 @@ def plan(run: EvolutionRun, observed: Observed, now: datetime, settings: Setting
         if steps.trouble and not gives_reason(run.status, steps.reason):
             events.append(Event("Warning", steps.reason, steps.message, once=True))
         status = with_conditions(status, run, now, "Progressing", steps.reason, steps.message)
-        idle = status.round == 0 and status.stage == "prepare" and status.stage_started is None
+        idle = (status.round, status.stage) == START and status.stage_started is None
         status = with_phase(status, run, "Pending" if idle else "Running")
 
     held = run.spec.storage.on_delete == "Delete"
@@ -280,7 +281,7 @@ def _is_tolerable(spec: EvolutionRunSpec, status: EvolutionRunStatus, failure: V
 
 def _tolerated(spec: EvolutionRunSpec, status: EvolutionRunStatus, failure: Verdict) -> int:
     """How many shards this failure may cost; none where it is not shards that failed (a deadline, a server)."""
-    return spec.generation.max_failed_shards if status.stage == "generate" and failure.wanted > 1 else 0
+    return BY_NAME[status.stage].may_lose(spec) if status.stage is not None and failure.wanted > 1 else 0
 
 
 def _is_last_attempt(spec: EvolutionRunSpec, status: EvolutionRunStatus) -> bool:
@@ -390,7 +391,7 @@ def _next_steps(
         queued = verdict.state == "Queued"
         started = None if queued else status.stage_started or verdict.started or now
         status = status.model_copy(update={"stage_started": started})
-        if server is not None or queued or not needs_server(run.spec, place.stage):
+        if server is not None or queued or BY_NAME[place.stage].server(run.spec) is None:
             requeue_s = _until_next(run.spec, status, verdict, family.verdict(place, attempt, "server"), now)
             if queued or verdict.in_trouble(now):
                 return waiting(verdict.reason, f"{where}: {verdict.message}", requeue_s, trouble=not queued)
@@ -414,7 +415,7 @@ def _next_steps(
 
     # The clock of a child that is made again starts again; that of work beside its server started with the server.
     attempted = Work(run, place.stage, place.round, attempt, settings)
-    if not needs_server(run.spec, place.stage):
+    if BY_NAME[place.stage].server(run.spec) is None:
         return make(WORK[place.stage].manifest(attempted), None if attempted.queue else now, ABSENT)
     if server is None:
         return make(SERVER.manifest(attempted), now, Verdict("Pending"))

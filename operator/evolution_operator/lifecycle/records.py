@@ -8,7 +8,7 @@ left alone: they are for the manifests.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from evolution_api.kinds import LABELS, REASONS, Stage
+from evolution_api.kinds import LABELS, REASONS, StageName
 from evolution_api.layout import checkpoint_prefix
 from evolution_api.results import StageSummary
 from evolution_api.run.status import RoundStatus
@@ -20,7 +20,7 @@ DECIMALS = 4
 """Of the figures in the status, which people read in columns; the exact ones stand in the manifests."""
 
 
-def recorded(record: RoundStatus, stage: Stage, summaries: Sequence[StageSummary], seconds: float) -> RoundStatus:
+def recorded(record: RoundStatus, stage: StageName, summaries: Sequence[StageSummary], seconds: float) -> RoundStatus:
     """The round's record with what this stage's pods said. A stage that is recorded again replaces its own numbers."""
     update: dict[str, Any] = {"seconds": {**record.seconds, stage: round(max(seconds, 0.0), 1)}}
     if stage == "generate":
@@ -43,7 +43,7 @@ def recorded(record: RoundStatus, stage: Stage, summaries: Sequence[StageSummary
     return record.model_copy(update=update)
 
 
-def in_words(record: RoundStatus, stage: Stage) -> str:
+def in_words(record: RoundStatus, stage: StageName) -> str:
     """What the stage brought, as the end of a sentence; empty where there is nothing to tell."""
     if stage == "generate":
         return f": {record.accepted} of {record.proposed} proposals accepted"

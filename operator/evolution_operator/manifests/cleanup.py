@@ -4,15 +4,15 @@ It carries no owner reference: foreground deletion of the run would take it away
 it, and a time to live catches what is left behind.
 """
 
-from evolution_operator.children.job import single
 from evolution_operator.interface import KubeObject
-from evolution_operator.pod import LIGHT, Work, container
+from evolution_operator.manifests import stage
+from evolution_operator.pod import Work
 
 TIME_TO_LIVE_S = 3600
 
 
 def manifest(work: Work) -> KubeObject:
-    job = single(work, container(work, "cleanup", LIGHT, image=work.settings.jobs_image))
+    job = stage.manifest(work)
     del job["metadata"]["ownerReferences"]
     job["spec"]["ttlSecondsAfterFinished"] = TIME_TO_LIVE_S
     return job

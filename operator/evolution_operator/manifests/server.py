@@ -1,5 +1,6 @@
 """The model server beside a stage: the solver of a probe, or the frozen proposer of `proposer.serving`."""
 
+from evolution_api.stages import BY_NAME
 from evolution_operator.children import inferenceservice
 from evolution_operator.interface import KubeObject
 from evolution_operator.pod import Work, container
@@ -7,7 +8,7 @@ from evolution_operator.pod import Work, container
 
 def manifest(work: Work) -> KubeObject:
     spec = work.run.spec
-    serving = spec.generation.proposer.serving if work.stage == "generate" else None
+    serving = spec.generation.proposer.serving if BY_NAME[work.stage].server(spec) == "proposer" else None
     replicas = serving.replicas if serving is not None else spec.probe.replicas
     main = container(
         work,

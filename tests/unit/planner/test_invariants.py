@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolution_api.layout import LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
-from evolution_operator.lifecycle.rounds import ORDER
+from evolution_api.stages import BY_NAME, STAGES
 
-ENDED = len(ORDER)
+ENDED = len(STAGES)
 NEEDS = {
     "prepare": lambda r: [],
     "generate": lambda r: [(0, "prepare"), (0, "evaluate"), *([(r - 1, "train")] if r > 1 else [])],
@@ -237,7 +237,7 @@ class Story:
 def place(status: dict[str, Any]) -> tuple[int, int]:
     if not status:
         return (0, 0)
-    return status["round"], ORDER[status["stage"]] if "stage" in status else ENDED
+    return status["round"], BY_NAME[status["stage"]].order if "stage" in status else ENDED
 
 
 @pytest.mark.parametrize("variant", [{}, {"generation": {"shards": 2, "maxFailedShards": 1}}], ids=["strict", "tolerant"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import Stage
+from evolution_api.kinds import StageName
 from evolution_api.run.spec import EvolutionRunSpec
 
 
@@ -15,7 +15,7 @@ from evolution_api.run.spec import EvolutionRunSpec
 def job(tmp_path: Path) -> Callable[..., StageInput]:
     """A stage of round 1 of a run whose storage is `tmp_path`; keywords are fields of the spec."""
 
-    def make(stage: Stage = "train", round_: int = 1, **fields: Any) -> StageInput:
+    def make(stage: StageName = "train", round_: int = 1, **fields: Any) -> StageInput:
         spec = EvolutionRunSpec.model_validate(
             {
                 "model": {"uri": "file:///base"},
