@@ -73,7 +73,8 @@ RULES = rules_of(Ruled)
 
 def test_every_rule_is_tried() -> None:
     messages = [rule.message for rule in RULES]
-    assert [[m for m in messages if m.startswith(words)] for words in BAD] == [[m] for m in messages if m], "one case a rule"
+    tried = [[m for m in messages if m.startswith(words)] for words in BAD]
+    assert sorted(tried) == sorted([m] for m in messages), "one case a rule"
 
 
 @pytest.mark.parametrize("words", BAD)
