@@ -30,9 +30,8 @@ CARRIED = ROOT / ".gpu"
 PACKAGES = CARRIED / "packages.tar.xz"
 CARRIED_PYTHON = (3, 12)
 """What the carried packages are built for: the Python of the machines that are lent."""
-BUDGET_S = 540.0
 SETTING_UP_S = 20.0
-"""What unpacking the carried packages may take of it."""
+"""What unpacking the carried packages may take."""
 LAST_WORDS_S = 2.0
 """What a phase that is cut off has to write its logs' ends."""
 CPU_PATIENCE = 10
@@ -158,8 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--phases", type=chosen, default=list(range(len(PHASES))))
-    parser.add_argument("--budget-s", type=float, default=BUDGET_S)
+    parser.add_argument("--budget-s", type=float, help="all over after so many seconds; by default the sum of the limits")
     options = parser.parse_args()
+    budget_s = options.budget_s or SETTING_UP_S + sum(PHASES[number].limit_s for number in options.phases)
     results = Path(os.environ.get("OUT") or CARRIED / "results")
     results.mkdir(parents=True, exist_ok=True)
     failed = 0
@@ -177,7 +177,7 @@ def main() -> None:
             report, began = work / f"{phase.name}.json", time.monotonic()
             later = [PHASES[other] for other in options.phases[options.phases.index(number) + 1 :]]
             patience = CPU_PATIENCE if options.cpu else 1
-            limit_s = patience * limit_of(phase, later, options.budget_s - (began - started) / patience)
+            limit_s = patience * limit_of(phase, later, budget_s - (began - started) / patience)
             command = [sys.executable, "-m", "bench.gpu.phase", phase.name, "--report", str(report)]
             session = Session([*command, *(["--cpu"] if options.cpu else [])], environment, results / f"{phase.name}.log")
             code = session.end(limit_s)

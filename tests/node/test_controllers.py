@@ -17,7 +17,7 @@ from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, LABEL_ROLE, SERVED_MODEL, SERVER_PORT
 from evolution_api.results import StageSummary
 from evolution_api.run.resource import EvolutionRun
-from evolution_jobs.train.launcher import Pod
+from evolution_jobs.train.launcher import PodRank
 from evolution_operator.children.inferenceservice import CRASHES_UNTIL_FAILED
 from evolution_operator.children.registry import verdict
 from evolution_operator.children.verdict import Verdict
@@ -106,8 +106,8 @@ class TestPyTorchJob:
         for rank, role in enumerate(("master", "worker")):
             said = api.kubectl("logs", f"{name}-{role}-0", namespace=restricted)
             environment = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-            place = Pod.from_environment(StageInput.model_validate_json(environment[ENV_INPUT]), environment)
-            assert place == Pod(nodes=2, node=rank, processes=1, address=f"{name}-master-0", port=23456)
+            place = PodRank.from_environment(StageInput.model_validate_json(environment[ENV_INPUT]), environment)
+            assert place == PodRank(nodes=2, node=rank, processes=1, address=f"{name}-master-0", port=23456)
 
     @pytest.mark.parametrize("culprit", ["master", "worker"])
     def test_one_pods_failure_ends_it_and_takes_the_other_down(self, api: Api, restricted: str, culprit: str) -> None:
