@@ -18,7 +18,7 @@ LIGHT = PodTemplate(resources=ResourceAmounts(requests={"cpu": "100m", "memory":
 Server = Literal["solver", "proposer"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     name: StageName
     due: Callable[[EvolutionRunSpec, int], bool]
