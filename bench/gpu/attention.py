@@ -6,6 +6,7 @@ Masks are those of `packing.block_mask`: a prefix, and 15 questions that see it 
 """
 
 from contextlib import nullcontext
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,8 +110,8 @@ def try_one(scale: Scale, backend: SDPBackend | None, tensors: tuple[Tensor, ...
             "dv": found["dv"][:, :1],
         }
         return {
-            "forward_ms": round(1e3 * sorted(seconds(scale, forward, REPEATS))[REPEATS // 2], 2),
-            "both_ms": round(1e3 * sorted(seconds(scale, both, REPEATS))[REPEATS // 2], 2),
+            "forward_ms": round(1e3 * median(seconds(scale, forward, REPEATS)), 2),
+            "both_ms": round(1e3 * median(seconds(scale, both, REPEATS)), 2),
             "peak_gb": None if peak is None else round((peak - before) / 1e9, 2),
             "nonfinite": {name: count for name, count in bad.items() if count},
             "relative_error": {name: relative(t, reference[name]) for name, t in checked.items()},

@@ -19,8 +19,8 @@ import tempfile
 from pathlib import Path
 
 import PIL.Image
-from bench.gpu.check import CARRIED_PYTHON, PACKAGES
-from bench.gpu.scale import CARRIED, FULL, ROOT, SMALL
+from bench.gpu.check import CARRIED, CARRIED_PYTHON, PACKAGES, ROOT
+from bench.gpu.scale import FULL, SMALL
 
 from evolution_api.run.scenes import Procedural
 from evolution_jobs.scenes.prepare import prepare_procedural

@@ -27,6 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 CARRIED = ROOT / ".gpu"
+"""What `carry` made: rooms, and the packages that the other machine lacks. Git ignores it."""
 PACKAGES = CARRIED / "packages.tar.xz"
 CARRIED_PYTHON = (3, 12)
 """What the carried packages are built for: the Python of the machines that are lent."""

@@ -5,10 +5,14 @@ fourth of the 64.
 """
 
 import math
+from collections.abc import Iterable
+from statistics import median
 from typing import Any
 
 from bench.gpu.phase import Report
-from bench.gpu.scale import Scale, need_memory, packed, peak_bytes, random_solver, rooms, seconds, settle
+from bench.gpu.scale import Room, Scale, need_memory, packed, peak_bytes, random_solver, rooms, seconds, settle
+
+from evolution_jobs.model.solver import Solver
 
 PACKED = (15, 64)
 EVERY = 4
@@ -25,44 +29,41 @@ def measure(scale: Scale, report: Report) -> None:
     (room,) = rooms(scale, 1, max(PACKED))
     solver = random_solver(scale)
     for count in PACKED:
-        pairs = room.pairs(count)
-        if len(pairs) < count:
-            report.fault(f"room {room.id} gave {len(pairs)} of {count} questions; see bench/gpu/carry.py")
+        if len(room.questions) < count:
+            report.fault(f"room {room.id} gave {len(room.questions)} of {count} questions; see bench/gpu/carry.py")
             return
-        settle(scale)
-        together: list[float] = []
-
-        def ask_packed(pairs: Any = pairs, together: list[float] = together) -> None:
-            together[:] = solver.confidences(packed(solver, room.images, pairs))
-
-        packed_s = sorted(seconds(scale, ask_packed, REPEATS))[REPEATS // 2]
-        peak = peak_bytes(scale)
-        picked = range(0, count, EVERY if count > PACKED[0] else 1)
-        alone: dict[int, float] = {}
-
-        def ask_alone(number: int, pairs: Any = pairs, alone: dict[int, float] = alone) -> None:
-            (alone[number],) = solver.confidences(packed(solver, room.images, [pairs[number]]))
-
-        def ask_all_alone(numbers: Any = picked, ask_alone: Any = ask_alone) -> None:
-            for number in numbers:
-                ask_alone(number)
-
-        ask_alone(0)
-        (alone_s,) = seconds(scale, ask_all_alone, 1, warm=False)
-        alone_s /= len(picked)
-        apart = max(abs(math.log(together[number]) - math.log(p)) for number, p in alone.items())
-        report.note(
-            **{
-                f"{count} questions": {
-                    "packed_per_s": count / packed_s,
-                    "one_by_one_per_s": 1 / alone_s,
-                    "ratio": count / packed_s * alone_s,
-                    "peak_gb": peak / 1e9 if peak is not None else None,
-                    "largest_log_p_difference": apart,
-                }
-            }
-        )
+        found = compared(scale, solver, room, count)
+        report.note(**{f"{count} questions": found})
+        apart = found["largest_log_p_difference"]
         if not apart <= BOUNDS[scale.dtype]:
             report.fault(
                 f"{count} questions packed differ from one by one by {apart:.2g} nats; at most {BOUNDS[scale.dtype]} is right"
             )
+
+
+def compared(scale: Scale, solver: Solver, room: Room, count: int) -> dict[str, Any]:
+    """The first `count` questions behind one prefix, and all of them or every EVERYth alone."""
+    pairs = room.pairs(count)
+    picked = range(0, count, EVERY if count > PACKED[0] else 1)
+    together: list[float] = []
+    alone: dict[int, float] = {}
+
+    def ask_packed() -> None:
+        together[:] = solver.confidences(packed(solver, room.images, pairs))
+
+    def ask_alone(numbers: Iterable[int]) -> None:
+        for number in numbers:
+            (alone[number],) = solver.confidences(packed(solver, room.images, [pairs[number]]))
+
+    settle(scale)
+    packed_s = median(seconds(scale, ask_packed, REPEATS))
+    peak = peak_bytes(scale)
+    ask_alone([0])
+    alone_s = seconds(scale, lambda: ask_alone(picked), 1, warm=False)[0] / len(picked)
+    return {
+        "packed_per_s": count / packed_s,
+        "one_by_one_per_s": 1 / alone_s,
+        "ratio": count / packed_s * alone_s,
+        "peak_gb": peak / 1e9 if peak is not None else None,
+        "largest_log_p_difference": max(abs(math.log(together[number]) - math.log(p)) for number, p in alone.items()),
+    }

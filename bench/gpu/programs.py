@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
+from bench.gpu.check import CARRIED, ROOT
 from bench.gpu.phase import Report, said
-from bench.gpu.scale import CARRIED, ROOT, SMALL, Scale
+from bench.gpu.scale import SMALL, Scale
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import StageName
@@ -245,6 +246,7 @@ def show_logs(folder: Path) -> None:
 
 
 def free_port() -> int:
+    """Not the testbed's: a package of the lent machine may be called `tests`, and would hide ours."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -8,10 +8,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from bench.gpu.check import CARRIED
 from PIL.Image import Image
 
 from evolution_api.question import Question
@@ -21,9 +21,6 @@ from evolution_jobs.model.solver import Solver
 from evolution_jobs.scenes.library import SceneLibrary
 from evolution_jobs.tiny import qwen3_vl
 
-ROOT = Path(__file__).parent.parent.parent
-CARRIED = ROOT / ".gpu"
-"""What `carry` made: rooms, and the packages that the other machine lacks. Git ignores it."""
 QUESTIONS_PER_SCENE = 15
 
 

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import httpx
+from bench.gpu.check import CARRIED
 from bench.gpu.phase import Report
 from bench.gpu.programs import free_port
 from bench.gpu.scale import QUESTIONS_PER_SCENE, Room, Scale, need_memory, packed, random_solver, rooms
@@ -27,7 +28,6 @@ NEEDED_BYTES = 14 * 10**9
 
 
 def server(scale: Scale, port: int) -> None:
-    from bench.gpu.scale import CARRIED
 
     from evolution_jobs.scene_batches import frames_shown
     from evolution_jobs.scenes.library import SceneLibrary

@@ -9,7 +9,6 @@ a transition rule. Strings, lists, maps and numbers of the spec without an upper
 estimated from the former, and there is a number that is too large for everyone who reads it. It knows nothing about the operator.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from evolution_api.generated import write_or_check
 from evolution_api.layout import GROUP, KIND, PLURAL, VERSION
 from evolution_api.run.resource import EvolutionRun
 from evolution_api.run.rules import Ruled
@@ -194,15 +194,8 @@ def text() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m evolution_api.crd", description="Write the CRD from the models.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file is not up to date")
-    if not parser.parse_args().check:
-        FILE.write_text(text())
-        return 0
-    if FILE.exists() and FILE.read_text() == text():
-        return 0
-    sys.stderr.write(f"{FILE.name} is not what the models say: run `python -m evolution_api.crd` and commit it\n")
-    return 1
+    program, description = "python -m evolution_api.crd", "Write the CRD from the models."
+    return write_or_check(FILE, text(), program=program, description=description, source="the models say")
 
 
 if __name__ == "__main__":

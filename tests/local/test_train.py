@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.testbed.tools.daemon import accepts, eventually
+from tests.testbed.tools.daemon import accepts, eventually, free_ports
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import StageName
@@ -86,12 +85,6 @@ def storage(world: Path, tmp_path: Path) -> Path:
     return tmp_path / "storage"
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 class Training:
     """One start of the program, in a process group of its own."""
 
@@ -104,7 +97,7 @@ class Training:
             "PET_NODE_RANK": str(node),
             "PET_NPROC_PER_NODE": str(training.processes_per_node),
             "PET_MASTER_ADDR": "127.0.0.1",
-            "PET_MASTER_PORT": str(port or free_port()),
+            "PET_MASTER_PORT": str(port or free_ports(1)[0]),
         }
         ours = {ENV_INPUT: job.model_dump_json(), ENV_TERMINATION_LOG: str(self.words), "OMP_NUM_THREADS": "1"}
         with self.log.open("wb") as log:
@@ -229,7 +222,7 @@ def test_two_pods_of_one_process_write_what_one_pod_of_two_writes(
     world: Path, storage: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     job = stage(world, storage, "train", 1, nodes=2, processes_per_node=1)
-    port = free_port()
+    port = free_ports(1)[0]
     pods = []
     for node in (0, 1):
         (tmp_path / f"node-{node}").mkdir()
@@ -245,7 +238,7 @@ def test_two_pods_of_one_process_write_what_one_pod_of_two_writes(
 
 
 def test_sigterm_ends_a_pod_that_waits_for_another_one(world: Path, storage: Path, tmp_path: Path) -> None:
-    port = free_port()
+    port = free_ports(1)[0]
     alone = Training(stage(world, storage, "train", 1, nodes=2, processes_per_node=1), tmp_path, 0, port)
     try:
         alone.reach("pod 1 of 2 waits for the others")

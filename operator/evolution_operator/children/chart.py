@@ -4,12 +4,12 @@ python -m evolution_operator.children.chart            writes charts/evolution-o
 python -m evolution_operator.children.chart --check    whether the committed file is what it would write (exit code 1 if not)
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 import yaml
 
+from evolution_api.generated import write_or_check
 from evolution_operator.children.registry import KINDS
 
 FILE = Path(__file__).parents[3] / "charts" / "evolution-operator" / "files" / "children.yaml"
@@ -24,17 +24,8 @@ def text() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m evolution_operator.children.chart", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file is not up to date")
-    if not parser.parse_args().check:
-        FILE.write_text(text())
-        return 0
-    if FILE.exists() and FILE.read_text() == text():
-        return 0
-    sys.stderr.write(f"{FILE.name} is not what the registry says: run `make crds` and commit it\n")
-    return 1
+    program, description = "python -m evolution_operator.children.chart", "Write what the chart knows of the kinds of children."
+    return write_or_check(FILE, text(), program=program, description=description, source="the registry says")
 
 
 if __name__ == "__main__":
