@@ -70,9 +70,16 @@ def write_last_words(summary: StageSummary) -> None:
         text = summary.model_copy(update={"error": error, "counts": {}, "measures": {}}).model_dump_json(exclude_defaults=True)
     path = Path(os.environ.get(ENV_TERMINATION_LOG, "/dev/termination-log"))
     try:
-        path.write_text(text)
+        write_in_place(path, text)
     except OSError as error:  # started by hand, outside any container: the log has to do
         log.warning("no termination message written to %s: %s", path, error)
+
+
+def write_in_place(path: Path, text: str) -> None:
+    """Write the whole of a file over what it held: room that it had before is enough, however full its disk has become."""
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.write(text.encode())
+        file.truncate()
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:

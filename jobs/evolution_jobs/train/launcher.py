@@ -28,6 +28,7 @@ from evolution_jobs.program import (
     TerminatedError,
     log,
     start_logging,
+    write_in_place,
     write_last_words,
 )
 from evolution_jobs.train import checkpoint
@@ -40,6 +41,10 @@ SAVING_S = 120
 (terminationGracePeriodSeconds) must be longer."""
 STARTED = ".started"
 """Ending of the file that a process makes when it starts, named by its rank."""
+WORDS_CHARACTERS = 1000
+"""What is kept of a process's error, as much as the planner tells."""
+WORDS_BYTES = 8192
+"""Room that so many characters need at most in JSON, beside their frame."""
 RENDEZVOUS_S = 900
 """Longest wait for the other pods, which may still be pulling images."""
 
@@ -111,6 +116,9 @@ def launch(job: StageInput) -> StageSummary:
             max_restarts=0,
             start_method="fork" if forked else "spawn",
         )
+        ranks = range(pod.node * pod.processes, (pod.node + 1) * pod.processes)
+        for rank in ranks:
+            reserve_words(folder, rank)
         end_on_sigterm_until_started(Path(folder))
         if pod.nodes > 1:
             log.info("pod %d of %d waits for the others at %s:%d", pod.node + 1, pod.nodes, pod.address, pod.port)
@@ -119,8 +127,7 @@ def launch(job: StageInput) -> StageSummary:
         except SignalException as received:
             raise TerminatedError from received
         except ChildFailedError as failed:
-            first = pod.node * pod.processes
-            raise cause(failed, Path(folder), range(first, first + pod.processes)) from None
+            raise cause(failed, Path(folder), ranks) from None
     return StageSummary.model_validate_json(next(iter(summaries.values())))
 
 
@@ -197,8 +204,14 @@ def watch_for_sigterm(over: threading.Event, folder: str) -> threading.Event:
     return terminated
 
 
+def reserve_words(folder: str, rank: int) -> None:
+    """Room for what a process says at its end, which may be that the disk is full."""
+    Path(folder, f"{rank}.json").write_bytes(b" " * WORDS_BYTES)
+
+
 def leave_words(folder: str, rank: int, code: int, error: str) -> None:
-    Path(folder, f"{rank}.json").write_text(json.dumps({"at": time.monotonic(), "code": code, "error": error}))
+    words = {"at": time.monotonic(), "code": code, "error": error[:WORDS_CHARACTERS]}
+    write_in_place(Path(folder, f"{rank}.json"), json.dumps(words, ensure_ascii=False))
 
 
 def cause(failed: Exception, folder: Path, ranks: range) -> BaseException:
@@ -207,7 +220,8 @@ def cause(failed: Exception, folder: Path, ranks: range) -> BaseException:
     The agent reports the process whose end it sees first, which need not be the one that died first. But every process of
     this pod leaves words, unless it was killed.
     """
-    spoken = {int(path.stem): json.loads(path.read_text()) for path in folder.glob("*.json")}
+    words = {rank: Path(folder, f"{rank}.json").read_text().strip() for rank in ranks}
+    spoken = {rank: json.loads(text) for rank, text in words.items() if text}
     silent = [rank for rank in ranks if rank not in spoken]
     if silent:
         codes = {rank: failure.exitcode for rank, failure in getattr(failed, "failures", {}).items()}

@@ -25,6 +25,8 @@ from evolution_operator.pod import HOME
 TERMINATION_MESSAGE_BYTES = 4096
 FALLBACK_LOG_BYTES = 2048
 """Kubernetes' bounds of a termination message, and of the end of the log that stands in for a missing one."""
+TERMINATION = "termination"
+"""Name of the file of a pod's last words, in its scratch folder."""
 INJECTED = ("EVOLUTION_", "PET_", "JOB_COMPLETION_INDEX", "MASTER_", "WORLD_SIZE", "RANK", "LOCAL_RANK", "TORCHELASTIC_")
 """Variables that only a controller may set: those of the shell that started the loop do not reach a pod."""
 HOST_MOUNTS = ("/dev/shm", HOME)  # noqa: S108
@@ -133,8 +135,9 @@ def environment(pod: PodProcess, node: Node, scratch: Path) -> dict[str, str]:
     if "TMPDIR" in env:
         (scratch / "tmp").mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / TERMINATION).write_bytes(b" " * TERMINATION_MESSAGE_BYTES)  # last words have room, however full the disk becomes
     env |= node.devices.environment(pod.devices)
-    return env | {ENV_TERMINATION_LOG: str(scratch / "termination"), ENV_WORKDIR: str(node.workdir)}
+    return env | {ENV_TERMINATION_LOG: str(scratch / TERMINATION), ENV_WORKDIR: str(node.workdir)}
 
 
 def _container_state(pod: PodProcess) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def termination_message(pod: PodProcess, node: Node) -> str:
     """The program's last words, or with FallbackToLogsOnError the end of the log of one that failed without any."""
     (main,) = pod.raw["spec"]["containers"]
     try:
-        words = (node.folder.scratch / pod.name / "termination").read_bytes()[:TERMINATION_MESSAGE_BYTES]
+        words = (node.folder.scratch / pod.name / TERMINATION).read_bytes()[:TERMINATION_MESSAGE_BYTES].strip()
     except FileNotFoundError:
         words = b""
     fall_back = main.get("terminationMessagePolicy") == "FallbackToLogsOnError"

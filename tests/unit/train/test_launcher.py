@@ -10,7 +10,7 @@ import pytest
 
 from evolution_api.jobs import StageInput
 from evolution_jobs.program import BadInputError, TerminatedError
-from evolution_jobs.train.launcher import FailedProcessError, PodRank, cause
+from evolution_jobs.train.launcher import FailedProcessError, PodRank, cause, leave_words, reserve_words
 
 Jobs = Callable[..., StageInput]
 
@@ -91,7 +91,22 @@ def test_a_pod_reads_what_the_training_operator_injects(job: Jobs) -> None:
 def test_the_cause_of_a_failure(
     failed: Exception, words: dict[int, tuple[float, int, str]], expected: type[BaseException], message: str, tmp_path: Path
 ) -> None:
+    for rank in range(2):
+        reserve_words(str(tmp_path), rank)
     for rank, (at, code, error) in words.items():
         (tmp_path / f"{rank}.json").write_text(json.dumps({"at": at, "code": code, "error": error}))
     with pytest.raises(expected, match=message):
         raise cause(failed, tmp_path, range(2))
+
+
+@pytest.mark.parametrize("character", ["x", "\n", "椅", "🪑"])
+def test_the_last_words_of_a_process_need_no_more_room_than_was_reserved(tmp_path: Path, character: str) -> None:
+    """A full disk is what they are often about; whatever was said halfway would be read as nothing."""
+    reserve_words(str(tmp_path), 0)
+    reserved = (tmp_path / "0.json").stat()
+    leave_words(str(tmp_path), 0, 1, character * 9000)
+    left = (tmp_path / "0.json").stat()
+    assert left.st_ino == reserved.st_ino
+    assert left.st_size <= reserved.st_size
+    with pytest.raises(FailedProcessError, match="^training process 0: "):
+        raise cause(FailedError(r0=1), tmp_path, range(1))
