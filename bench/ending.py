@@ -24,7 +24,7 @@ REPEATS = 5
 SPEC = {"model": {"uri": "file:///m"}, "scenes": {"procedural": {}}, "storage": {"uri": "file:///s"}}
 PROGRAM = """
 import pathlib, sys
-from evolution_api.results import StageSummary
+from evolution_api.summaries import CleanupSummary
 from evolution_jobs.program import carry_out, run
 
 def main(_):
@@ -32,7 +32,7 @@ def main(_):
     from evolution_jobs.model.solver import Solver
     global solver
     solver = Solver.load(pathlib.Path(sys.argv[2]), "float32", "cpu")
-    return StageSummary()
+    return CleanupSummary(deleted=0)
 
 if sys.argv[1] == "leave":
     run(main)

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import yaml
 
+from evolution_api.figures import Figure, Figures
 from evolution_api.layout import stage_prefix
-from evolution_api.results import Estimate, EvaluationMetrics, KindMetrics
 
 ROOT = Path(__file__).parent.parent
 QUICKSTART = ROOT / "examples/quickstart.yaml"
 
 
-def macros(workdir: Path, seed: int, feedback: bool) -> list[KindMetrics]:
+def macros(workdir: Path, seed: int, feedback: bool) -> list[dict[str, Figure]]:
     """Run it, or what is left of it; figures over all kinds of the base model and of every round."""
     document = yaml.safe_load(QUICKSTART.read_text())
     name, spec = f"{'feedback' if feedback else 'static'}-{seed}", document["spec"]
@@ -37,11 +37,11 @@ def macros(workdir: Path, seed: int, feedback: bool) -> list[KindMetrics]:
     with (workdir / f"{name}.log").open("a") as log:
         subprocess.run(command, check=True, stdout=log, stderr=log)
     (storage,) = (workdir / "storage/default" / name).iterdir()
-    files = (storage / stage_prefix(r, "evaluate") / "metrics.json" for r in range(spec["rounds"] + 1))
-    return [EvaluationMetrics.model_validate_json(f.read_text()).macro for f in files]
+    files = (storage / stage_prefix(r, "evaluate") / "figures.json" for r in range(spec["rounds"] + 1))
+    return [Figures.model_validate_json(f.read_text()).of() for f in files]
 
 
-def text(estimate: Estimate | None) -> str:
+def text(estimate: Figure | None) -> str:
     return f"{estimate.mean:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate else ""
 
 
@@ -58,8 +58,9 @@ def main() -> None:
             base, *_, last = macros(workdir, seed, feedback)
             rows = [("base", base)] if feedback else []
             for name, macro in (*rows, ("feedback" if feedback else "static", last)):
-                three = " | ".join(f"{e.mean:.3f}" for e in (macro.score, macro.elsewhere, macro.blind))
-                print(f"| {name} | {seed} | {three} | {text(macro.seeing)} | {text(macro.gain)} |", flush=True)
+                three = " | ".join(f"{e.mean:.3f}" for e in (macro["score"], macro["elsewhere"], macro["blind"]))
+                seeing, gain = text(macro["seeing"]), text(macro.get("gain"))
+                print(f"| {name} | {seed} | {three} | {seeing} | {gain} |", flush=True)
 
 
 if __name__ == "__main__":

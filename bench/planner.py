@@ -14,9 +14,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from evolution_api.results import StageSummary
+from evolution_api.endings import LastWords
 from evolution_api.run.resource import EvolutionRun
 from evolution_api.run.status import EvolutionRunStatus, RoundStatus
+from evolution_api.summaries import GenerateSummary
 from evolution_operator.interface import KubeObject, Observed, Settings
 from evolution_operator.lifecycle.planner import plan
 from evolution_operator.manifests.catalogue import WORK
@@ -58,7 +59,7 @@ def story(done: int, *, trained: bool) -> tuple[EvolutionRun, Observed]:
 
 
 def pod(child: KubeObject, index: int, *, running: bool) -> KubeObject:
-    words = StageSummary(counts={"accepted": 100, "proposed": 150, "executed": 140}).model_dump_json(exclude_defaults=True)
+    words = LastWords(summary=GenerateSummary(scenes=10, proposed=150, executed=140, accepted=100)).to_json()
     end = {"terminated": {"exitCode": 0, "message": words}}
     labels = {**child["metadata"]["labels"], "batch.kubernetes.io/job-completion-index": str(index)}
     return {

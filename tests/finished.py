@@ -1,18 +1,20 @@
 """A small run of two rounds that has ended, and its objects as programs write them; for whatever reads a run from its storage."""
 
 import io
-import json
 import random
 
 from PIL import Image
+from tests.summaries import figure, stage_summary
 
+from evolution_api.figures import Figure, Figures
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import Kind, Label, StageName
 from evolution_api.layout import RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX, part, stage_prefix
 from evolution_api.question import Question
-from evolution_api.results import Estimate, EvaluationMetrics, KindMetrics, ProbeResult, TrainStep
+from evolution_api.results import ProbeResult, TrainStep
 from evolution_api.run.resource import EvolutionRun
 from evolution_api.scene import Frame, Scene, ScenePlan
+from evolution_api.summaries import GenerateSummary
 from evolution_cli.report.collect import run_input
 from evolution_storage.manifests import commit
 from evolution_storage.store import Store
@@ -41,18 +43,10 @@ def finished_run(storage: dict[str, str], *, name: str = "demo", namespace: str 
     return EvolutionRun.model_validate({"metadata": metadata, "spec": spec, "status": status})
 
 
-def metrics(seeing: float) -> KindMetrics:
-    def estimate(mean: float) -> Estimate:
-        return Estimate(mean=mean, low=mean - 0.02, high=mean + 0.02)
-
-    return KindMetrics(
-        questions=100,
-        score=estimate(0.4 + seeing),
-        elsewhere=estimate(0.4),
-        blind=estimate(0.38),
-        seeing=estimate(seeing),
-        gain=estimate(seeing) if seeing else None,
-    )
+def scores(seeing: float) -> dict[str, Figure]:
+    means = {"score": 0.4 + seeing, "elsewhere": 0.4, "blind": 0.38, "seeing": seeing, **({"gain": seeing} if seeing else {})}
+    parts = ("", *(f".{kind}" for kind in KINDS))
+    return {f"{name}{part}": figure(mean) for part in parts for name, mean in means.items()}
 
 
 def question(round_: int, number: int) -> Question:
@@ -81,15 +75,15 @@ def write_round(job: StageInput, store: Store, round_: int) -> None:
     questions = [question(round_, n) for n in range(len(SCENES) * PER_SCENE)]
     rng = random.Random(round_)
     stem = part(round_, "generate", 0)
-    counts = {"proposed": 20, "accepted": 12, "rejected.too_close": 5, "rejected.blind": 3}
-    commit(store, as_stage("generate"), {f"{stem}.parquet": to_parquet(questions, Question)}, shard=0, counts=counts)
+    asked = GenerateSummary(scenes=2, proposed=20, executed=17, accepted=12, rejected={"too_close": 5, "blind": 3})
+    commit(store, as_stage("generate"), {f"{stem}.parquet": to_parquet(questions, Question)}, asked, shard=0)
     labels: list[Label] = [rng.choice(("easy", "frontier", "hard")) for _ in questions]
     results = [
         ProbeResult(question=q.id, scene=q.scene, kind=q.kind, level=1, confidence=rng.random(), label=label)
         for q, label in zip(questions, labels, strict=True)
     ]
     stem = part(round_, "probe", 0)
-    commit(store, as_stage("probe"), {f"{stem}.parquet": to_parquet(results, ProbeResult)}, shard=0)
+    commit(store, as_stage("probe"), {f"{stem}.parquet": to_parquet(results, ProbeResult)}, stage_summary("probe"), shard=0)
     steps = [
         TrainStep(
             step=4 * (round_ - 1) + s + 1,
@@ -102,7 +96,7 @@ def write_round(job: StageInput, store: Store, round_: int) -> None:
         for s in range(4)
     ]
     lines = "".join(s.model_dump_json() + "\n" for s in steps).encode()
-    commit(store, as_stage("train"), {f"{stage_prefix(round_, 'train')}/metrics.jsonl": lines})
+    commit(store, as_stage("train"), {f"{stage_prefix(round_, 'train')}/metrics.jsonl": lines}, stage_summary("train", round_))
 
 
 def write_objects(run: EvolutionRun) -> Store:
@@ -118,14 +112,11 @@ def write_objects(run: EvolutionRun) -> Store:
         store.write(f"{SCENES_PREFIX}/{scene_id}/scene.json", scene.model_dump_json().encode())
     root = f"{run.spec.storage.uri}/{job.prefix}/{SCENES_PREFIX}"
     plan = ScenePlan(root_uri=root, train=SCENES, heldout=(), benchmark=("vsi-bench",))
-    commit(store, job, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
+    commit(store, job, {SCENE_PLAN_KEY: plan.model_dump_json().encode()}, stage_summary("prepare"))
     for round_ in range(3):
         if round_:
             write_round(job, store, round_)
-        evaluation = EvaluationMetrics(
-            checkpoint="x", kinds={k: metrics(0.1 * round_) for k in KINDS}, macro=metrics(0.1 * round_)
-        )
-        key = f"{stage_prefix(round_, 'evaluate')}/metrics.json"
-        content = json.dumps(evaluation.model_dump()).encode()
-        commit(store, job.model_copy(update={"stage": "evaluate", "round": round_}), {key: content})
+        found = Figures(checkpoint="x", figures=scores(0.1 * round_))
+        files = {f"{stage_prefix(round_, 'evaluate')}/figures.json": found.model_dump_json().encode()}
+        commit(store, job.model_copy(update={"stage": "evaluate", "round": round_}), files, stage_summary("evaluate", round_))
     return store

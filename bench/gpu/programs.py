@@ -26,11 +26,13 @@ from bench.gpu.check import CARRIED, ROOT
 from bench.gpu.phase import Report, said
 from bench.gpu.scale import SMALL, Scale
 
+from evolution_api.endings import LastWords
+from evolution_api.figures import Figures as ScoredFigures
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, ENV_SOLVER_URL, ENV_TERMINATION_LOG, manifest_key, part, stage_prefix
 from evolution_api.question import Rejection
-from evolution_api.results import Answered, EvaluationMetrics, ProbeResult, StageSummary, TrainStep
+from evolution_api.results import Answered, ProbeResult, TrainStep
 from evolution_storage.manifests import committed, read_file
 from evolution_storage.store import Store
 from evolution_storage.tables import from_parquet
@@ -172,7 +174,7 @@ class Run:
 
         evaluation, trained = manifest_key(1, "evaluate"), manifest_key(1, "train")
         answers = from_parquet(file(evaluation, f"{stage_prefix(1, 'evaluate')}/answers.parquet"), Answered)
-        macro = EvaluationMetrics.model_validate_json(file(evaluation, f"{stage_prefix(1, 'evaluate')}/metrics.json")).macro
+        scored = ScoredFigures.model_validate_json(file(evaluation, f"{stage_prefix(1, 'evaluate')}/figures.json")).of()
         lines = file(trained, f"{stage_prefix(1, 'train')}/metrics.jsonl").splitlines()
         steps = [TrainStep.model_validate_json(line) for line in lines]
         return Figures(
@@ -181,8 +183,8 @@ class Run:
             gradient_norms=[step.gradient_norm for step in steps],
             answers={row.question: row.said for row in answers},
             proposals=[f"{r.scene}: {r.text} {r.detail}" for r in rows("generate", 2, Rejection, ".rejected.parquet")],
-            score=macro.score.mean,
-            seeing=macro.seeing.mean,
+            score=scored["score"].mean,
+            seeing=scored["seeing"].mean,
         )
 
 
@@ -202,7 +204,7 @@ class Program:
                 stderr=subprocess.STDOUT,
             )
 
-    def end(self, beside: "Program | None" = None) -> StageSummary:
+    def end(self, beside: "Program | None" = None) -> LastWords:
         """Raises RuntimeError where it, or what it needs `beside` it, fails or takes too long."""
         deadline = self.started + self.run.longest_s
         while self.process.poll() is None:
@@ -214,7 +216,7 @@ class Program:
         if self.process.returncode:
             raise RuntimeError(self.said())
         self.run.ended(self.name, time.monotonic() - self.started)
-        return StageSummary.model_validate_json(self.words.read_text())
+        return LastWords.model_validate_json(self.words.read_text())
 
     def kill_at(self, text: str) -> None:
         """SIGKILL to it and all that it started, as soon as its log says `text`; raises RuntimeError where it never does."""
@@ -235,7 +237,7 @@ class Program:
     def said(self) -> str:
         code = self.process.poll()
         end = "has not ended" if code is None else f"ended with exit code {code}"
-        error = StageSummary.model_validate_json(self.words.read_text()).error if self.words.exists() else None
+        error = LastWords.model_validate_json(self.words.read_text()).error if self.words.exists() else None
         return f"{self.name} {end}: {error or self.log.read_text()[-600:]}"
 
 

@@ -33,6 +33,7 @@ COLUMNS = (
     ("Accepted", "integer", ".status.accepted", "Accepted questions over all rounds."),
     ("Frontier", "integer", ".status.frontierPercent", "Frontier questions among the latest labelled ones, percent."),
     ("Score", "number", ".status.score", "Latest held-out score."),
+    ("Best", "number", ".status.best.value", "Highest value of evaluation.metric so far."),
     ("Age", "date", ".metadata.creationTimestamp", "Time since the run was created."),
 )
 IMMUTABLE = "x-evolution-immutable"

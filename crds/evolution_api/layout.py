@@ -32,7 +32,7 @@ ENV_PROPOSER_URL = "EVOLUTION_PROPOSER_URL"
 ENV_PROPOSER_KEY = "EVOLUTION_PROPOSER_KEY"
 """Token for `proposer.endpoint`, where it names a secret."""
 ENV_TERMINATION_LOG = "EVOLUTION_TERMINATION_LOG"
-"""File for the StageSummary; /dev/termination-log where unset."""
+"""File for the LastWords; /dev/termination-log where unset."""
 ENV_SHARD = "JOB_COMPLETION_INDEX"
 
 SERVED_MODEL = "solver"

@@ -1,4 +1,4 @@
-"""What the stages measure: confidences, evaluation metrics, and the manifest that makes any of it readable."""
+"""What the stages store: confidences, answers, training steps, and the manifest that makes any of it readable."""
 
 from typing import Literal
 
@@ -6,6 +6,10 @@ from pydantic import Field
 
 from evolution_api.closed import Record
 from evolution_api.kinds import AnswerType, Kind, Label, StageName
+from evolution_api.summaries import AnySummary
+
+LAYOUT_VERSION: Literal[2] = 2
+"""Of what lies below a run's prefix; another version is told apart, and never read."""
 
 
 class ProbeResult(Record):
@@ -39,36 +43,6 @@ class Answered(Record):
     """Score of the blind prior of the kind (see evolution_jobs.questions.blind)."""
 
 
-class Estimate(Record):
-    """A mean with its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-class KindMetrics(Record):
-    questions: int
-    score: Estimate
-    """Exact match for choice, count and yes/no; mean relative accuracy for numbers."""
-    elsewhere: Estimate
-    """The same questions answered with another scene's frames."""
-    blind: Estimate
-    """The same questions answered by the blind prior."""
-    seeing: Estimate
-    """score - elsewhere, paired by question."""
-    gain: Estimate | None = None
-    """seeing - seeing of the base model, paired by question; None for the base model itself."""
-
-
-class EvaluationMetrics(Record):
-    """`metrics.json` of an evaluation. Macro figures are unweighted means over kinds."""
-
-    checkpoint: str
-    kinds: dict[Kind, KindMetrics]
-    macro: KindMetrics
-
-
 class TrainStep(Record):
     """One line of `metrics.jsonl`: no clock in it, so that a run that was killed and resumed writes the same bytes."""
 
@@ -93,27 +67,11 @@ class StoredFile(Record):
 class Manifest(Record):
     """Written last; what no manifest names does not exist."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = LAYOUT_VERSION
     run_uid: str
     stage: StageName
     round: int = Field(ge=0)
     shard: int | None = None
     """None for a stage that is not sharded."""
     files: tuple[StoredFile, ...]
-    counts: dict[str, int] = {}
-    """accepted, rejected.<reason>, easy, tokens ... as the stage defines them."""
-    measures: dict[str, float] = {}
-    """Means and scores of the stage: confidence, loss, score, ..."""
-
-
-class StageSummary(Record):
-    """A program's last words, written to the container's termination message (at most 4096 bytes) for the planner."""
-
-    counts: dict[str, int] = {}
-    measures: dict[str, float] = {}
-    checkpoint: str | None = None
-    """Key of the checkpoint that the stage made, relative to the run's prefix."""
-    error: str | None = None
-    """Why it failed: field, value, why, what to do."""
-    retryable: bool = True
-    """False where doing the same again must fail again (bad input)."""
+    summary: AnySummary

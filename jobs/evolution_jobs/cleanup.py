@@ -7,19 +7,19 @@ lie elsewhere. Started again, it finds less or nothing and ends well.
 """
 
 from evolution_api.jobs import StageInput
-from evolution_api.results import StageSummary
+from evolution_api.summaries import CleanupSummary
 from evolution_jobs.program import BadInputError, log, run
 from evolution_storage.uri import run_store
 
 
-def main(job: StageInput) -> StageSummary:
+def main(job: StageInput) -> CleanupSummary:
     if job.spec.storage.on_delete != "Delete":
         raise BadInputError("storage.onDelete is Retain: what the run stored stays; set it to Delete before deleting the run")
     store = run_store(job)
     keys = store.list("")
     store.delete("")
     log.info("deleted %d objects below %s/%s", len(keys), job.spec.storage.uri.rstrip("/"), job.prefix)
-    return StageSummary(counts={"deleted": len(keys)})
+    return CleanupSummary(deleted=len(keys))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,6 @@ Writes  rounds/000t/generate/part-NNNNN.parquet           accepted questions
         rounds/000t/generate/part-NNNNN.json              the manifest, last
 
     EVOLUTION_INPUT='{"stage": "generate", "round": 1, ...}' JOB_COMPLETION_INDEX=0 python -m evolution_jobs.generate
-
-Counts: scenes, skipped_scenes (unreadable, or the proposer failed on them), proposed, executed (the program returned an answer),
-accepted, rejected.<reason>, kind.<kind>. Where a model proposed also calls, calls_retried, calls_failed, tokens_in, tokens_out,
-scenes_over_budget (ended by the token budget) and verdicts_missing (questions that the second look said nothing readable about).
 """
 
 import asyncio
@@ -23,14 +19,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evolution_api.jobs import StageInput, shard_from_environment
-from evolution_api.kinds import Label
+from evolution_api.jobs import StageInput
+from evolution_api.kinds import KINDS, REASONS, Label
 from evolution_api.layout import ENV_PROPOSER_KEY, ENV_PROPOSER_URL, manifest_key, part
 from evolution_api.question import Proposal, Question, Rejection
-from evolution_api.results import Manifest, ProbeResult, StageSummary
+from evolution_api.results import ProbeResult
 from evolution_api.run.generation import Endpoint, Serving
 from evolution_api.scene import Scene
-from evolution_jobs.program import BadInputError, log, progress, run
+from evolution_api.summaries import GenerateSummary
+from evolution_jobs.program import BadInputError, log, once, progress, run
 from evolution_jobs.proposers.feedback import Cell, Tally, tally
 from evolution_jobs.proposers.grammar import GrammarProposer
 from evolution_jobs.proposers.model import ModelProposer
@@ -40,10 +37,9 @@ from evolution_jobs.questions.check import check
 from evolution_jobs.questions.sandbox import Outcome, Sandbox
 from evolution_jobs.scene_plan import read_plan
 from evolution_jobs.scenes.library import SceneError, SceneLibrary, reduce
-from evolution_storage.manifests import commit, committed, read_file, summary_of
+from evolution_storage.manifests import commit, committed, read_file
 from evolution_storage.store import Store
 from evolution_storage.tables import from_parquet, to_parquet
-from evolution_storage.uri import run_store
 
 READY_WITHIN_S = 600.0
 """Longest wait for the proposer's own model server."""
@@ -80,17 +76,6 @@ class CountingSandbox(Sandbox):
         return outcome
 
 
-def main(job: StageInput) -> StageSummary:
-    shard = shard_from_environment(os.environ)
-    store = run_store(job)
-    done = committed(store, job.uid, manifest_key(job.round, "generate", shard))
-    if done is not None:
-        log.info("shard %d of round %d is committed; nothing to do", shard, job.round)
-        return summary_of(done)
-    manifest = generate(job, shard, store, proposer_of(job))
-    return summary_of(manifest)
-
-
 def proposer_of(job: StageInput) -> Proposer:
     """The proposer that the run names; what a model needs is loaded only here."""
     chosen, kinds = job.spec.generation.proposer, job.spec.generation.kinds
@@ -121,9 +106,10 @@ def served(settings: Serving) -> Speaker:
     return EndpointModel(url, served_model(url, within_s=READY_WITHIN_S), settings, api_key=None)
 
 
-def generate(job: StageInput, shard: int, store: Store, proposer: Proposer) -> Manifest:
+def generate(job: StageInput, store: Store, shard: int | None) -> GenerateSummary:
     """Ask every scene of `shard` and commit what came of it; raises as `Asking.run`."""
-    plan = read_plan(store, job)
+    assert shard is not None
+    proposer, plan = proposer_of(job), read_plan(store, job)
     mine = plan.train[shard :: job.spec.generation.shards]
     asking = Asking(job, SceneLibrary(plan.root_uri, job.spec.storage.endpoint), read_past(store, job, shard), proposer)
     tasks = asyncio.run(asking.run(mine))
@@ -134,17 +120,19 @@ def generate(job: StageInput, shard: int, store: Store, proposer: Proposer) -> M
     if prompts := proposer.prompts():
         lines = (json.dumps({"sha256": sha256, "prompt": text}) for sha256, text in sorted(prompts.items()))
         files[f"{stem}.prompts.jsonl"] = "".join(f"{line}\n" for line in lines).encode()
-    counts = {
-        "scenes": len(tasks),
-        "skipped_scenes": len(mine) - len(tasks),
-        "proposed": sum(task.proposed for task in tasks),
-        "executed": asking.sandbox.executed,
-        "accepted": len(accepted),
-        **Counter(f"rejected.{rejection.reason}" for rejection in rejected),
-        **Counter(f"kind.{question.kind}" for question in accepted),
-        **proposer.counts(),
-    }
-    return commit(store, job, files, shard=shard, counts=counts)
+    reasons, kinds = Counter(r.reason for r in rejected), Counter(q.kind for q in accepted)
+    summary = GenerateSummary(
+        scenes=len(tasks),
+        skipped_scenes=len(mine) - len(tasks),
+        proposed=sum(task.proposed for task in tasks),
+        executed=asking.sandbox.executed,
+        accepted=len(accepted),
+        rejected={reason: reasons[reason] for reason in REASONS if reasons[reason]},
+        kinds={kind: kinds[kind] for kind in KINDS if kinds[kind]},
+        proposer=proposer.usage(),
+    )
+    commit(store, job, files, summary, shard=shard)
+    return summary
 
 
 class Asking:
@@ -253,6 +241,8 @@ def read_labels(store: Store, job: StageInput, shard: int) -> dict[str, Label]:
     results = from_parquet(read_file(store, manifest, f"{part(job.round - 1, 'probe', shard)}.parquet"), ProbeResult)
     return {result.question: result.label for result in results}
 
+
+main = once(generate)
 
 if __name__ == "__main__":
     run(main)

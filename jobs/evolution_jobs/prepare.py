@@ -2,8 +2,7 @@
 
 Reads: the scenes at `scenes.uri`, or nothing (`scenes.procedural`: it makes the rooms, below the run's own prefix).
 Writes: run.json, the ScenePlan, the held-out questions and, last, the manifest. A scene that cannot be used is skipped, with its
-reason in the plan. Counts: train, heldout, skipped, benchmark (scenes trained on that a benchmark validates with) and
-`heldout.<kind>` (held-out questions).
+reason in the plan.
 
     EVOLUTION_INPUT='{...}' python -m evolution_jobs.prepare
 """
@@ -13,19 +12,19 @@ from collections import Counter
 from typing import NamedTuple
 
 from evolution_api.jobs import StageInput
-from evolution_api.layout import HELDOUT_KEY, RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX, manifest_key
+from evolution_api.kinds import KINDS
+from evolution_api.layout import HELDOUT_KEY, RUN_KEY, SCENE_PLAN_KEY, SCENES_PREFIX
 from evolution_api.question import Question
-from evolution_api.results import StageSummary
 from evolution_api.run.scenes import Procedural
 from evolution_api.scene import Scene, ScenePlan
-from evolution_jobs import program
-from evolution_jobs.program import BadInputError, log, progress
+from evolution_api.summaries import PrepareSummary
+from evolution_jobs.program import BadInputError, log, once, progress, run
 from evolution_jobs.questions.heldout import heldout_questions
 from evolution_jobs.scenes.library import SceneError, SceneLibrary, reduce
 from evolution_jobs.scenes.prepare import prepare_procedural
-from evolution_storage.manifests import commit, committed, summary_of
+from evolution_storage.manifests import commit
+from evolution_storage.store import Store
 from evolution_storage.tables import to_parquet
-from evolution_storage.uri import run_store
 
 COVERAGE_POOL = 2
 """Frames made of a room for each one that `coverage` keeps of it."""
@@ -42,11 +41,7 @@ class Split(NamedTuple):
     """Scene id -> benchmark, of the scenes trained on."""
 
 
-def main(job: StageInput) -> StageSummary:
-    store = run_store(job)
-    if done := committed(store, job.uid, manifest_key(job.round, job.stage)):
-        log.info("prepared before: %d training scenes", done.counts.get("train", 0))
-        return summary_of(done)
+def prepare(job: StageInput, store: Store, _: int | None) -> PrepareSummary:
     made_here = job.spec.scenes.procedural
     split = listed_scenes(job) if made_here is None else procedural_scenes(job, made_here)
     for scene_id, reason in sorted(split.skipped.items()):
@@ -71,19 +66,21 @@ def main(job: StageInput) -> StageSummary:
         benchmark=tuple(sorted(set(split.benchmarks.values()))),
         skipped=dict(sorted(split.skipped.items())),
     )
-    counts = {
-        "train": len(plan.train),
-        "heldout": len(plan.heldout),
-        "skipped": len(plan.skipped),
-        "benchmark": len(split.benchmarks),
-        **Counter(f"heldout.{q.kind}" for q in questions),
-    }
+    of_kind = Counter(question.kind for question in questions)
+    summary = PrepareSummary(
+        train=len(plan.train),
+        heldout=len(plan.heldout),
+        skipped=len(plan.skipped),
+        benchmark=len(split.benchmarks),
+        questions={kind: of_kind[kind] for kind in KINDS if of_kind[kind]},
+    )
     files = {
         RUN_KEY: job.model_copy(update={"attempt": 1}).model_dump_json(by_alias=True, exclude_none=True, indent=1).encode(),
         SCENE_PLAN_KEY: plan.model_dump_json(indent=1).encode(),
         HELDOUT_KEY: to_parquet(questions, Question),
     }
-    return summary_of(commit(store, job, files, counts=counts))
+    commit(store, job, files, summary)
+    return summary
 
 
 def procedural_scenes(job: StageInput, spec: Procedural) -> Split:
@@ -172,5 +169,7 @@ def _as_seen(job: StageInput, scene: Scene) -> Scene:
     return reduce(scene, job.spec.scenes.frames_per_scene, job.spec.scenes.frame_sampling)
 
 
+main = once(prepare)
+
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -8,56 +8,40 @@ Writes  rounds/000t/probe/part-NNNNN.parquet  ProbeResult rows, in the order of 
         JOB_COMPLETION_INDEX=0 python -m evolution_jobs.probe
 
 With `difficulty.rule: seeing` every question is asked a second time, before another scene's frames.
-Counts: probed, easy, frontier, hard, <label>.<kind>, unreadable (questions whose scene's frames the server could not
-read; they are left out), missing_shard (1 where the shard failed for good when it was generated, and there is nothing
-to probe).
-Measures: mean_confidence, mean_confidence_elsewhere.
 """
 
 import asyncio
 import os
 import signal
-from collections import Counter
 from collections.abc import Sequence
 
-from evolution_api.jobs import StageInput, shard_from_environment
-from evolution_api.kinds import LABELS
+from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_SOLVER_URL, manifest_key, part
 from evolution_api.question import Question
-from evolution_api.results import ProbeResult, StageSummary
+from evolution_api.results import ProbeResult
+from evolution_api.summaries import ProbeSummary
 from evolution_jobs.difficulty.rule import label
+from evolution_jobs.difficulty.summary import summarised
 from evolution_jobs.model.prompts import answer_text, prompt_text
-from evolution_jobs.program import BadInputError, TerminatedError, log, progress, run
+from evolution_jobs.program import BadInputError, TerminatedError, log, once, progress, run
 from evolution_jobs.scene_batches import Asked, SceneBatch, batches_by_scene, everything
 from evolution_jobs.scene_plan import read_plan
 from evolution_jobs.solver_api import SolverClient, UnusableSceneError
-from evolution_storage.manifests import commit, committed, read_file, summary_of
+from evolution_storage.manifests import commit, committed, read_file
 from evolution_storage.store import Store
 from evolution_storage.tables import from_parquet, to_parquet
-from evolution_storage.uri import run_store
 
 REQUESTS_AT_ONCE = 4
 """Enough to let the server read the next scenes' frames while its model works on one; more would only wait."""
 
 
-def main(job: StageInput) -> StageSummary:
-    shard = shard_from_environment(os.environ)
-    store = run_store(job)
-    done = committed(store, job.uid, manifest_key(job.round, "probe", shard))
-    if done is not None:
-        log.info("shard %d of round %d is committed; nothing to do", shard, job.round)
-        return summary_of(done)
+def probe_shard(job: StageInput, store: Store, shard: int | None) -> ProbeSummary:
+    assert shard is not None
     questions = read_questions(store, job, shard)
     results = probe(job, store, questions) if questions else []
-    manifest = commit(
-        store,
-        job,
-        {f"{part(job.round, 'probe', shard)}.parquet": to_parquet(results, ProbeResult)},
-        shard=shard,
-        counts=count(results) | unprobed(questions, results),
-        measures=measure(results),
-    )
-    return summary_of(manifest)
+    summary = summarised(results, unreadable=len(questions or ()) - len(results), missing_shard=questions is None)
+    commit(store, job, {f"{part(job.round, 'probe', shard)}.parquet": to_parquet(results, ProbeResult)}, summary, shard=shard)
+    return summary
 
 
 def read_questions(store: Store, job: StageInput, shard: int) -> list[Question] | None:
@@ -159,27 +143,7 @@ def pair(job: StageInput, question: Question) -> tuple[str, str]:
     return prompt_text(question, job.spec.model.choices), answer_text(question, job.spec.model.choices)
 
 
-def count(results: Sequence[ProbeResult]) -> dict[str, int]:
-    labels = Counter(r.label for r in results)
-    return {
-        "probed": len(results),
-        **{name: labels[name] for name in LABELS},
-        **Counter(f"{r.label}.{r.kind}" for r in results),
-    }
-
-
-def unprobed(questions: Sequence[Question] | None, results: Sequence[ProbeResult]) -> dict[str, int]:
-    if questions is None:
-        return {"missing_shard": 1}
-    return {"unreadable": len(questions) - len(results)} if len(questions) > len(results) else {}
-
-
-def measure(results: Sequence[ProbeResult]) -> dict[str, float]:
-    """Means over the shard; absent where nothing was measured."""
-    elsewhere = [r.confidence_elsewhere for r in results if r.confidence_elsewhere is not None]
-    columns = {"mean_confidence": [r.confidence for r in results], "mean_confidence_elsewhere": elsewhere}
-    return {name: sum(values) / len(values) for name, values in columns.items() if values}
-
+main = once(probe_shard)
 
 if __name__ == "__main__":
     run(main)

@@ -1,6 +1,6 @@
 """What every program that runs in a pod shares: its input, its log lines, its last words and its exit code.
 
-The last words (a StageSummary) go to the container's termination message, where the planner reads them.
+The last words go to the container's termination message, where the planner reads them.
 """
 
 import atexit
@@ -16,18 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from evolution_api.jobs import StageInput
-from evolution_api.layout import ENV_TERMINATION_LOG
-from evolution_api.results import StageSummary
-from evolution_storage.store import CorruptError
-
-TERMINATION_MESSAGE_BYTES = 4096
-"""Kubernetes cuts a container's termination message here."""
-EXIT_FAILED = 1
-EXIT_BAD_INPUT = 2
-"""Doing the same again must fail again."""
-EXIT_TERMINATED = 143
-"""128 + SIGTERM, as a shell reports it."""
+from evolution_api.endings import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, EXIT_TERMINATED, LastWords
+from evolution_api.jobs import StageInput, shard_from_environment
+from evolution_api.layout import ENV_TERMINATION_LOG, manifest_key
+from evolution_api.stages import BY_NAME
+from evolution_api.summaries import AnySummary
+from evolution_storage.manifests import committed
+from evolution_storage.store import CorruptError, Store
+from evolution_storage.uri import run_store
 
 log = logging.getLogger("evolution")
 
@@ -63,14 +59,10 @@ def progress(done: int, total: int, unit: str, **fields: object) -> None:
     log.info("%d/%d %s", done, total, unit, extra={"fields": {"done": done, "total": total, "unit": unit, **fields}})
 
 
-def write_last_words(summary: StageSummary) -> None:
-    text = summary.model_dump_json(exclude_defaults=True)
-    if len(text.encode()) > TERMINATION_MESSAGE_BYTES:
-        error = (summary.error or "the summary was too long").encode()[: TERMINATION_MESSAGE_BYTES // 4].decode(errors="ignore")
-        text = summary.model_copy(update={"error": error, "counts": {}, "measures": {}}).model_dump_json(exclude_defaults=True)
+def write_last_words(words: LastWords) -> None:
     path = Path(os.environ.get(ENV_TERMINATION_LOG, "/dev/termination-log"))
     try:
-        write_in_place(path, text)
+        write_in_place(path, words.to_json())
     except OSError as error:  # started by hand, outside any container: the log has to do
         log.warning("no termination message written to %s: %s", path, error)
 
@@ -94,14 +86,38 @@ def start_logging(**context: object) -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells for each client where it found its credentials
 
 
-def run(main: Callable[[StageInput], StageSummary]) -> NoReturn:
-    """Run a stage program from its environment and exit: 0 done, 1 failed, 2 bad input, 143 terminated."""
+def once(
+    work: Callable[[StageInput, Store, int | None], AnySummary], *, afterwards: Callable[[Store, StageInput], None] | None = None
+) -> Callable[[StageInput], AnySummary]:
+    """A stage's program: `work` commits its part of the stage. What is committed already is not done again, only said again.
+
+    `work` is given the run's store and the shard, None where the stage is not split. `afterwards` is what is to do once the
+    stage is committed, and again where that was cut short.
+    """
+
+    def program(job: StageInput) -> AnySummary:
+        store = run_store(job)
+        shard = None if BY_NAME[job.stage].shards is None else shard_from_environment(os.environ)
+        key = manifest_key(job.round, job.stage, shard)
+        done = committed(store, job.uid, key)
+        if done is not None:
+            log.info("%s is committed; nothing to do", key)
+        summary = work(job, store, shard) if done is None else done.summary
+        if afterwards is not None:
+            afterwards(store, job)
+        return summary
+
+    return program
+
+
+def run(main: Callable[[StageInput], AnySummary | None]) -> NoReturn:
+    """Run a program from its environment and exit: 0 done, 1 failed, 2 bad input, 143 terminated."""
     sys.unraisablehook = _unraisable
     leave(carry_out(main))
 
 
-def carry_out(main: Callable[[StageInput], StageSummary]) -> int:
-    """Run a stage program from its environment, leave its last words, and return its exit code."""
+def carry_out(main: Callable[[StageInput], AnySummary | None]) -> int:
+    """Run a program from its environment, leave its last words, and return its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     start_logging()
     started = time.monotonic()
@@ -114,18 +130,18 @@ def carry_out(main: Callable[[StageInput], StageSummary]) -> int:
         summary = main(job)
     except (BadInputError, CorruptError) as error:  # what lies in storage does not mend itself either
         log.error("%s", error)
-        write_last_words(StageSummary(error=str(error), retryable=False))
+        write_last_words(LastWords(error=str(error), retryable=False))
         return EXIT_BAD_INPUT
     except TerminatedError:
         return _say_terminated()
     except Exception as error:  # the process ends here; the planner decides what follows
         log.error("%s", error, exc_info=True)
         last = traceback.extract_tb(error.__traceback__)[-1]
-        write_last_words(StageSummary(error=f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"))
+        write_last_words(LastWords(error=f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"))
         return EXIT_FAILED
     log.info("done in %.1f s", time.monotonic() - started)
-    write_last_words(summary)
-    return 0
+    write_last_words(LastWords(summary=summary))
+    return EXIT_DONE
 
 
 def leave(code: int) -> NoReturn:
@@ -141,7 +157,7 @@ def leave(code: int) -> NoReturn:
 
 def _say_terminated() -> int:
     log.warning("terminated by SIGTERM")
-    write_last_words(StageSummary(error="terminated by SIGTERM"))
+    write_last_words(LastWords(error="terminated by SIGTERM"))
     return EXIT_TERMINATED
 
 

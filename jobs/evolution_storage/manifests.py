@@ -1,32 +1,36 @@
 """Data first, manifest last: the only way in which a stage's output comes to exist, and the only way in which it is read."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import manifest_key
-from evolution_api.results import Manifest, StageSummary, StoredFile
+from evolution_api.results import LAYOUT_VERSION, Manifest, StoredFile
+from evolution_api.summaries import AnySummary, Summary
 from evolution_storage.store import CorruptError, Store
 
 HASH_CHUNK_BYTES = 2**20
+S = TypeVar("S", bound=Summary)
 
 
 def commit(
     store: Store,
     job: StageInput,
     files: Mapping[str, bytes | Path],
+    summary: AnySummary,
     *,
     shard: int | None = None,
-    counts: Mapping[str, int] | None = None,
-    measures: Mapping[str, float] | None = None,
     already: tuple[StoredFile, ...] = (),
     key: str | None = None,
 ) -> Manifest:
     """Write `files` (key -> content or local file), then the manifest that names them and `already` stored ones.
 
+    `summary` says what was done.
     `key` is the manifest's own, by default that of the job's stage, round and shard.
     """
     stored = already + tuple(put(store, name, content) for name, content in files.items())
@@ -36,8 +40,7 @@ def commit(
         round=job.round,
         shard=shard,
         files=tuple(sorted(stored, key=lambda f: f.path)),
-        counts=dict(sorted((counts or {}).items())),
-        measures=dict(sorted((measures or {}).items())),
+        summary=summary,
     )
     store.write(key or manifest_key(job.round, job.stage, shard), manifest.model_dump_json(indent=1).encode())
     return manifest
@@ -56,12 +59,17 @@ def put(store: Store, key: str, content: bytes | Path) -> StoredFile:
 def committed(store: Store, run_uid: str, key: str) -> Manifest | None:
     """The manifest at `key`, None where nothing was committed.
 
-    Raises CorruptError for one that does not parse or belongs to another run.
+    Raises CorruptError for one that does not parse, was written in another layout, or belongs to another run.
     """
     try:
         data = store.read(key)
     except KeyError:
         return None
+    if (version := _version(data)) not in (None, LAYOUT_VERSION):
+        raise CorruptError(
+            f"{key} was written in layout {version}, this version reads and writes {LAYOUT_VERSION}: go on with the version that "
+            "began the run, or give the run another name and begin it anew"
+        )
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
@@ -107,8 +115,22 @@ def fetch_files(store: Store, manifest: Manifest, prefix: str, folder: Path) -> 
     return folder
 
 
-def summary_of(manifest: Manifest, checkpoint: str | None = None) -> StageSummary:
-    return StageSummary(counts=manifest.counts, measures=manifest.measures, checkpoint=checkpoint)
+def summary_of(manifest: Manifest, type_: type[S]) -> S:
+    """Raises CorruptError where what was committed is something else."""
+    if not isinstance(manifest.summary, type_):
+        raise CorruptError(
+            f"the manifest of {manifest.stage} in round {manifest.round} holds a summary of type {manifest.summary.type}, and no "
+            f"{type_.__name__}; delete the manifest, and its stage is done again"
+        )
+    return manifest.summary
+
+
+def _version(data: bytes) -> object:
+    """What the manifest says of its layout; None where it says nothing."""
+    try:
+        return json.loads(data).get("version")
+    except (ValueError, AttributeError):
+        return None
 
 
 def _record(manifest: Manifest, key: str) -> StoredFile:

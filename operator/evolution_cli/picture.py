@@ -81,7 +81,8 @@ def rounds(run: "EvolutionRun") -> Table:
             *(cell(run, record, stage) for stage in SHOWN),
             str(record.accepted or ""),
             labels,
-            *("" if value is None else f"{value:.3f}" for value in (record.train_loss, record.score, record.seeing)),
+            "" if record.train_loss is None else f"{record.train_loss:.3f}",
+            *(f"{record.figures[name].mean:.3f}" if name in record.figures else "" for name in ("score", "seeing")),
         )
     return table
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.summaries import stage_summary
 from tests.testbed.api import Api, Object, Refused, address, collection
 from tests.testbed.control_plane import TIED
 from tests.testbed.tools.daemon import LOOPBACK, POLL_S, Daemon, eventually, free_ports
 
+from evolution_api.endings import LastWords
 from evolution_api.layout import API_VERSION, KIND, LABEL_ROLE, LABEL_ROUND, LABEL_RUN, LABEL_STAGE
-from evolution_api.results import StageSummary
 from evolution_operator.pod import LABEL_QUEUE
 
 CHILDREN = (("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob"), ("serving.kserve.io/v1beta1", "InferenceService"))
@@ -68,18 +69,6 @@ UPSTREAM = (
     upstream("kubeflow.org", "v1", "PyTorchJob"),
     upstream("serving.kserve.io", "v1beta1", "InferenceService"),
 )
-
-
-def words_of(stage: str, round_: int) -> StageSummary:
-    """What a program of the stage says in the end."""
-    return {
-        "prepare": StageSummary(counts={"scenes": 9}),
-        "generate": StageSummary(counts={"proposed": 10, "executed": 9, "accepted": 6, "rejected.blind": 3}),
-        "probe": StageSummary(counts={"probed": 6, "easy": 1, "frontier": 3, "hard": 2}, measures={"mean_confidence": 0.5}),
-        "train": StageSummary(measures={"train_loss": 1.5}),
-        "evaluate": StageSummary(measures={"score": 0.4 + round_ / 10, "seeing": round_ / 10, "blind": 0.3}),
-        "cleanup": StageSummary(counts={"deleted": 7}),
-    }[stage]
 
 
 def now() -> str:
@@ -175,7 +164,7 @@ class Lab:
             for pod in self.pods_of(child):
                 self._end_pod(pod)
 
-    def fail(self, child: Object, words: StageSummary) -> None:
+    def fail(self, child: Object, words: LastWords) -> None:
         """Every pod of a Job ends badly, with these last words."""
         for pod in self.pods_of(child):
             self._end_pod(pod, words, exit_code=1)
@@ -272,7 +261,7 @@ class Lab:
                 raise
             return {"kind": "Pod", "apiVersion": "v1", **self.api.get(address(pod))}
 
-    def _end_pod(self, pod: Object, words: StageSummary | None = None, exit_code: int = 0) -> None:
+    def _end_pod(self, pod: Object, words: LastWords | None = None, exit_code: int = 0) -> None:
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             return
         self._tell(pod, end_status(pod, words, exit_code))
@@ -322,14 +311,14 @@ def pod_made_by(child: Object, name: str, template: Object, labels: dict[str, st
     }
 
 
-def end_status(pod: Object, words: StageSummary | None = None, exit_code: int = 0) -> Object:
+def end_status(pod: Object, words: LastWords | None = None, exit_code: int = 0) -> Object:
     """What a kubelet says of a pod that has ended with these last words; without any, with those of its stage."""
     labels = pod["metadata"]["labels"]
-    said = words or words_of(labels[LABEL_STAGE], int(labels[LABEL_ROUND]))
+    words = words or LastWords(summary=stage_summary(labels[LABEL_STAGE], int(labels[LABEL_ROUND])))
     end = {
         "exitCode": exit_code,
         "reason": "Error" if exit_code else "Completed",
-        "message": said.model_dump_json(exclude_none=True),
+        "message": words.to_json(),
         "startedAt": now(),
         "finishedAt": now(),
     }

@@ -11,8 +11,8 @@ from tests.cluster.lab import Lab, at_work, operator
 from tests.testbed.api import address
 from tests.testbed.tools.daemon import eventually
 
+from evolution_api.endings import LastWords
 from evolution_api.layout import ANNOTATION_RESUME
-from evolution_api.results import StageSummary
 
 pytestmark = pytest.mark.skipif(
     "EVOLUTION_TEST_KUBECONFIG" in os.environ, reason="children are completed by hand: needs no nodes"
@@ -38,7 +38,7 @@ def test_kstatus_reads_a_run_rightly(lab: Lab, kubeconfig: Path, tmp_path: Path,
         assert read() == "InProgress", "of a run that was edited, whatever its status says"
         eventually(lambda: (child := lab.child("x-r1-generate")) is not None and len(lab.pods_of(child)) == 2, "pods", 30)
         job = lab.turn_to(1, "generate")
-        lab.fail(job, StageSummary(error="the scenes are gone"))
+        lab.fail(job, LastWords(error="the scenes are gone"))
         eventually(lambda: lab.condition("Failed").get("status") == "True", "the run fails", 30)
         assert read() == "Failed"
 

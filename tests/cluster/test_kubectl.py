@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster.runs import run
+from tests.summaries import figure
 from tests.testbed.api import Api, Object, address
 from tests.testbed.tools.daemon import eventually
 
@@ -30,9 +31,7 @@ def status(condition: str) -> EvolutionRunStatus:
         hard=2,
         mean_confidence=0.5,
         train_loss=1.25,
-        score=0.5,
-        seeing=0.25,
-        blind=0.25,
+        figures={"score": figure(0.5), "seeing.object_counting": figure(0.25)},
         checkpoint="rounds/0002/train/checkpoint",
         seconds={"train": 12.5},
         started=NOON,
@@ -61,7 +60,7 @@ def status(condition: str) -> EvolutionRunStatus:
             for type_ in ("Progressing", "Succeeded", "Failed")
         ),
         rounds=(RoundStatus(round=0), RoundStatus(round=1), record),
-        best=Best(round=2, score=0.5, checkpoint="rounds/0002/train/checkpoint"),
+        best=Best(metric="seeing", value=0.25, round=2, checkpoint="rounds/0002/train/checkpoint"),
         accepted=12,
         frontier_percent=50,
         score=0.5,

@@ -17,8 +17,8 @@ from tests.conftest import ROOT
 from tests.testbed.api import Object, Refused, address
 from tests.testbed.tools.daemon import Daemon, eventually
 
+from evolution_api.endings import LastWords
 from evolution_api.layout import ANNOTATION_RESUME, FINALIZER
-from evolution_api.results import StageSummary
 from evolution_operator.pod import LABEL_QUEUE
 
 pytestmark = pytest.mark.skipif(
@@ -40,7 +40,7 @@ def test_a_run_goes_through_two_rounds_and_succeeds(lab: Lab, working: Daemon) -
     assert (status["phase"], status["progress"], status.get("stage")) == ("Succeeded", "2/2", None)
     assert [record["round"] for record in status["rounds"]] == [0, 1, 2]
     assert (status["accepted"], status["frontierPercent"], status["score"]) == (24, 50, 0.6)
-    assert status["best"] == {"round": 2, "score": 0.6, "checkpoint": "rounds/0002/train/checkpoint"}
+    assert (status["best"]["metric"], status["best"]["value"], status["best"]["round"]) == ("seeing", 0.2, 2)
     lab.wait_told("RunSucceeded")
     assert lab.reasons() == [*["StageStarted", "StageSucceeded"] * 10, "RunSucceeded"]
     assert {c["type"] for c in status["conditions"]} == {"Progressing", "Suspended", "Succeeded", "Failed"}
@@ -82,7 +82,7 @@ def test_a_run_goes_through_two_rounds_and_succeeds(lab: Lab, working: Daemon) -
 def test_a_failed_stage_is_tried_again_and_a_failed_run_is_resumed(lab: Lab, working: Daemon) -> None:
     lab.start(retry={"limit": 1, "backoffSeconds": 0})
     first = lab.turn_to(1, "generate")
-    lab.fail(first, StageSummary(error="the scenes are gone"))
+    lab.fail(first, LastWords(error="the scenes are gone"))
     eventually(lambda: lab.status().get("attempt") == 2, "a second attempt", 30)  # its child is made before that is said
     assert "x-r1-generate-a2" in lab.names()
     lab.wait_told("Retrying")
@@ -90,7 +90,7 @@ def test_a_failed_stage_is_tried_again_and_a_failed_run_is_resumed(lab: Lab, wor
     second = lab.child("x-r1-generate-a2")
     assert second is not None
     eventually(lambda: len(lab.pods_of(second)) == 2, "its pods", 30)
-    lab.fail(second, StageSummary(error="the scenes are still gone"))
+    lab.fail(second, LastWords(error="the scenes are still gone"))
     eventually(lambda: lab.condition("Failed").get("status") == "True", "the run fails", 30)
     assert "the scenes are still gone" in lab.condition("Failed")["message"]
 
@@ -263,7 +263,7 @@ def test_a_kind_that_is_not_installed_is_waited_for(
         lab.start(rounds=1)
         lab.turn(lambda: lab.condition("Progressing").get("reason") == "KindNotInstalled", "the run says so")
         assert f"cannot create {child}" in lab.condition("Progressing")["message"]
-        assert lab.status()["rounds"][0]["score"] == 0.4, "what was committed is kept"
+        assert lab.status()["rounds"][0]["figures"]["score"]["mean"] == 0.4, "what was committed is kept"
         install(kind)
         lab.turn(lambda: lab.status()["phase"] == "Succeeded", "the run succeeds")
     finally:

@@ -10,7 +10,7 @@ from tests.testbed.api import Object
 
 from evolution_api import crd as contract
 
-SAMPLES = ("x", "1", "s3://bucket/x", "https://models.example/x", "vendor.example/x")
+SAMPLES = ("x", "1", "s3://bucket/x", "https://models.example/x", "vendor.example/x", "seeing.object_counting")
 """One of them fits any pattern, and still does when its last letter is repeated."""
 MAP_KEY = "cpu"
 """A key that every map of the spec takes."""

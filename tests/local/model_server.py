@@ -10,9 +10,9 @@ import httpx
 import pytest
 from tests.testbed.tools.daemon import free_ports
 
+from evolution_api.endings import LastWords
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG
-from evolution_api.results import StageSummary
 
 START_LIMIT_S = 180
 """Importing the model's and the server's libraries takes 15 s of a free core."""
@@ -51,8 +51,8 @@ class Server:
             time.sleep(0.1)
         pytest.fail(f"the server is not ready: {self.log.read_text()[-3000:]}")
 
-    def last_words(self) -> StageSummary:
-        return StageSummary.model_validate_json(self.words.read_text())
+    def last_words(self) -> LastWords:
+        return LastWords.model_validate_json(self.words.read_text())
 
     def __enter__(self) -> "Server":
         return self

@@ -15,11 +15,13 @@ import httpx
 import pytest
 from PIL import Image
 from tests.local.model_server import START_LIMIT_S, Server
+from tests.summaries import stage_summary
 
+from evolution_api.endings import LastWords
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_SHARD, ENV_SOLVER_URL, SCENE_PLAN_KEY, manifest_key, part
 from evolution_api.question import Question
-from evolution_api.results import ProbeResult, StageSummary
+from evolution_api.results import ProbeResult
 from evolution_api.scene import Frame, Scene, ScenePlan
 from evolution_jobs import probe
 from evolution_jobs.solver_api import SolverClient
@@ -108,10 +110,16 @@ def stage(workplace: Path, uid: str, timeout_seconds: int, per_scene: int = 6, m
     store = run_store(of)
     plan = ScenePlan(root_uri=of.spec.scenes.uri or "", train=SCENES, heldout=("room-h",))
     prepare = of.model_copy(update={"stage": "prepare", "round": 0})
-    commit(store, prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
+    commit(store, prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()}, stage_summary("prepare"))
     questions = [question(scene, i) for scene in SCENES for i in range(per_scene)]
     generate = of.model_copy(update={"stage": "generate"})
-    commit(store, generate, {f"{part(1, 'generate', 0)}.parquet": to_parquet(questions, Question)}, shard=0)
+    commit(
+        store,
+        generate,
+        {f"{part(1, 'generate', 0)}.parquet": to_parquet(questions, Question)},
+        stage_summary("generate"),
+        shard=0,
+    )
     return of
 
 
@@ -214,8 +222,7 @@ def test_the_probe_writes_what_the_solver_thinks(
     assert manifest is not None
     rows = from_parquet(read_file(store, manifest, f"{part(1, 'probe', 0)}.parquet"), ProbeResult)
     assert [row.question for row in rows] == [question(scene, i).id for scene in SCENES for i in range(6)]
-    assert summary.counts["probed"] == 24
-    assert sum(summary.counts[label] for label in ("easy", "frontier", "hard")) == 24
+    assert summary.probed == sum(summary.labels.values()) == 24
     for at, lender in ((0, "room-2"), (6, "room-3"), (12, "room-0")):
         pairs = [probe.pair(job, question(rows[at].scene, i)) for i in range(6)]
         assert [r.confidence for r in rows[at : at + 6]] == pytest.approx(own(rows[at].scene, pairs), abs=1e-6)
@@ -257,7 +264,7 @@ def test_sigterm_ends_a_server_at_work_at_once(job: StageInput, workplace: Path)
         time.sleep(0.5)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) == 0
-        assert server.last_words() == StageSummary()
+        assert server.last_words() == LastWords()
         outcomes = [reply.result() for reply in asked]
     # Each of them but 200 is what the client asks again after; a server that drained its queue would answer all.
     assert set(outcomes) <= {"RemoteProtocolError", "ReadError", "ConnectError", 200, 500, 503}

@@ -15,6 +15,7 @@ from tests.local.model_server import Server
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_PROPOSER_URL, ENV_SHARD
+from evolution_api.summaries import GenerateSummary
 from evolution_jobs import generate, prepare
 
 pytestmark = pytest.mark.slow
@@ -133,11 +134,14 @@ def test_bad_requests_get_a_sentence(server: Server, changes: dict[str, Any], st
 def test_a_shard_asks_it_and_counts_what_it_says(server: Server, job: StageInput, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV_PROPOSER_URL, f"{server.url}/openai/v1")
     monkeypatch.setenv(ENV_SHARD, "0")
-    counts = generate.main(job).counts
-    assert counts["accepted"] == 0, "a model of two million parameters writes no programs"
-    assert counts["rejected.malformed_proposal"] == counts["proposed"] == counts["calls"] > 0
-    assert 0 < counts["tokens_out"] <= counts["calls"] * MAX_TOKENS
-    assert counts.get("calls_failed", 0) == 0
+    summary = generate.main(job)
+    assert isinstance(summary, GenerateSummary)
+    usage = summary.proposer
+    assert usage is not None
+    assert summary.accepted == 0, "a model of two million parameters writes no programs"
+    assert summary.rejected["malformed_proposal"] == summary.proposed == usage.calls > 0
+    assert 0 < usage.tokens_out <= usage.calls * MAX_TOKENS
+    assert usage.calls_failed == 0
 
 
 def test_a_model_that_cannot_chat_ends_it_for_good(job: StageInput, tmp_path: Path) -> None:

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.summaries import stage_summary
 from tests.testbed.tools.daemon import accepts, eventually, free_ports
 
+from evolution_api.endings import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED, LastWords
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG, SCENE_PLAN_KEY, checkpoint_prefix, manifest_key, part
 from evolution_api.question import Question
-from evolution_api.results import Manifest, ProbeResult, StageSummary, TrainStep
+from evolution_api.results import Manifest, ProbeResult, TrainStep
 from evolution_api.run.scenes import Procedural
 from evolution_api.run.spec import EvolutionRunSpec
 from evolution_api.scene import ScenePlan
-from evolution_jobs.program import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED
-from evolution_storage.manifests import commit, committed, read_file
+from evolution_api.summaries import TrainSummary
+from evolution_storage.manifests import commit, committed, read_file, summary_of
 from evolution_storage.store import Store
 from evolution_storage.tables import from_parquet
 from evolution_storage.uri import run_store
@@ -47,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train, _ = prepare_procedural((folder / "scenes").as_uri(), rooms, 0, 4)
     prepare = stage(folder, folder / "storage", "prepare", 0)
     plan = ScenePlan(root_uri=(folder / "scenes").as_uri(), train=tuple(train), heldout=(), benchmark=("vsibench",))
-    commit(run_store(prepare), prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
+    commit(run_store(prepare), prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()}, stage_summary("prepare"))
     for round_ in (1, 2, 3):
         generate(stage(folder, folder / "storage", "generate", round_))
     return folder
@@ -117,10 +119,10 @@ class Training:
             assert time.monotonic() < deadline, f"no {text!r}:\n{self.log.read_text()[-4000:]}"
             time.sleep(0.02)
 
-    def end(self, expected: int = 0) -> StageSummary:
+    def end(self, expected: int = 0) -> LastWords:
         code = self.process.wait(START_S)
         assert code == expected, self.log.read_text()[-6000:]
-        return StageSummary.model_validate_json(self.words.read_text())
+        return LastWords.model_validate_json(self.words.read_text())
 
     def children(self) -> list[int]:
         pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -177,8 +179,9 @@ def test_a_round_leaves_a_checkpoint_that_opens_and_says_what_it_was_trained_on(
     assert [step.step for step in steps] == list(range(1, STEPS + 1))
     assert all(len(step.questions) == 8 for step in steps)
     assert steps[-1].loss < steps[0].loss
-    assert manifest.counts["questions"] == STEPS * 8
-    assert manifest.measures["train_loss"] == pytest.approx(sum(s.loss for s in steps) / STEPS)
+    summary = summary_of(manifest, TrainSummary)
+    assert summary.questions == STEPS * 8
+    assert summary.train_loss == pytest.approx(sum(s.loss for s in steps) / STEPS)
     assert not store.list("rounds/0001/train/partial")
 
 
@@ -233,7 +236,7 @@ def test_two_pods_of_one_process_write_what_one_pod_of_two_writes(
         for pod in pods:
             if pod.process.poll() is None:
                 pod.kill_all()
-    assert first.counts == second.counts
+    assert first.summary == second.summary
     assert opened(world, storage)[1] == opened(world, undisturbed)[1]
 
 
@@ -251,9 +254,9 @@ def test_sigterm_ends_a_pod_that_waits_for_another_one(world: Path, storage: Pat
 
 
 def test_a_committed_round_is_left_alone(world: Path, undisturbed: Path, start: Callable[[StageInput], Training]) -> None:
-    summary = start(stage(world, undisturbed, "train", 1)).end()
-    assert summary.checkpoint == checkpoint_prefix(1)
-    assert summary.counts["steps"] == STEPS
+    summary = start(stage(world, undisturbed, "train", 1)).end().summary
+    assert isinstance(summary, TrainSummary)
+    assert summary.steps == STEPS
 
 
 def test_the_second_round_goes_on_from_the_first_ones_optimiser_state(
@@ -299,5 +302,7 @@ def test_confidences_of_the_training_pass_become_the_rounds_probe_parts(
     results = from_parquet(read_file(store, probed, f"{part(1, 'probe', 0)}.parquet"), ProbeResult)
     asked = from_parquet(read_file(store, made, f"{part(1, 'generate', 0)}.parquet"), Question)
     assert {result.question for result in results} == {question.id for question in asked}
-    assert sum(summary.counts[label] for label in ("easy", "frontier", "hard")) == len(asked)
-    assert 0 < summary.measures["mean_confidence"] < 1
+    assert isinstance(summary, TrainSummary)
+    assert sum(summary.labels.values()) == len(asked)
+    assert summary.mean_confidence is not None
+    assert 0 < summary.mean_confidence < 1

@@ -8,15 +8,17 @@ from copy import deepcopy
 import pytest
 from tests.cluster.runs import run
 from tests.node.pods import POD_LIMIT_S, RESTRICTED, await_phase, pod
+from tests.summaries import stage_summary
 from tests.testbed.api import Api, Object, Refused, address
 from tests.testbed.image import IMAGE, USER
 from tests.testbed.tools.daemon import eventually
 
+from evolution_api.endings import LastWords
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import StageName
 from evolution_api.layout import ENV_INPUT, LABEL_ROLE, SERVED_MODEL, SERVER_PORT
-from evolution_api.results import StageSummary
 from evolution_api.run.resource import EvolutionRun
+from evolution_api.summaries import AnySummary
 from evolution_jobs.train.launcher import PodRank
 from evolution_operator.children.inferenceservice import CRASHES_UNTIL_FAILED
 from evolution_operator.children.registry import verdict
@@ -26,7 +28,7 @@ from evolution_operator.manifests import server, train
 from evolution_operator.pod import Work
 
 SPEC: Object = {"training": {"nodes": 2}, "scheduling": {"accelerator": "none"}}
-SUMMARY = StageSummary(counts={"steps": 3})
+SUMMARY = stage_summary("train")
 UNTIL_TERMINATED = "trap 'exit 143' TERM; while :; do sleep 0.1; done"
 SERVES = f"""
     mkdir -p /tmp/www/v1/models
@@ -89,8 +91,8 @@ def condition(child: Object, type_: str) -> tuple[str, str] | None:
     return next(((c["status"], c.get("reason", "")) for c in conditions if c["type"] == type_), None)
 
 
-def says(summary: StageSummary) -> str:
-    return f"echo '{summary.model_dump_json()}' >/dev/termination-log"
+def says(summary: AnySummary) -> str:
+    return f"echo '{LastWords(summary=summary).to_json()}' >/dev/termination-log"
 
 
 @pytest.mark.usefixtures("training_operator")

@@ -1,7 +1,5 @@
 """`spec.evaluation`: how a checkpoint is scored, and when the run ends early."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from evolution_api.closed import Resource
@@ -19,8 +17,6 @@ class Heldout(Resource):
 
 
 class Stop(Resource):
-    metric: Literal["score", "seeing"] = "seeing"
-    """Held-out figure that must keep rising."""
     patience: int = Field(default=2, ge=1, le=100)
     """Evaluations without a new best after which the run ends early."""
 
@@ -31,6 +27,8 @@ class Evaluation(Resource):
     every: int = Field(default=1, ge=1, le=100)
     """Evaluate every n-th round; the base model and the last round always are."""
     heldout: Heldout = Heldout()
+    metric: str = Field(default="seeing", pattern=r"^(score|seeing)(\.[a-z_]+)?$", max_length=48)
+    """Held-out figure that the best round and the early end go by: score or seeing, over all kinds, or of one (seeing.<kind>)."""
     stop: Stop | None = None
     """End early; None means all rounds."""
     pod: PodTemplate = PodTemplate()

@@ -51,4 +51,10 @@ class EvolutionRunSpec(Ruled):
             "scenes.limit must be above evaluation.heldout.scenes, which are among them, or no scene is left to train on; "
             "raise the former",
         ),
+        Rule(
+            "!self.evaluation.metric.contains('.') || self.generation.kinds.exists(k, self.evaluation.metric.endsWith('.' + k))",
+            lambda s: "." not in s.evaluation.metric or s.evaluation.metric.partition(".")[2] in s.generation.kinds,
+            "evaluation.metric names a kind of question that generation.kinds does not have, so nothing would be measured of it; "
+            "name one of those, or none (score, seeing)",
+        ),
     )

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from evolution_api.closed import Resource
+from evolution_api.figures import MOST_IN_STATUS, Figure, FigureName
 from evolution_api.kinds import Reason, StageName
 
 ConditionType = Literal["Progressing", "Suspended", "Succeeded", "Failed", "Reconciling", "Stalled"]
@@ -51,12 +52,9 @@ class RoundStatus(Resource):
     """Mean confidence in the true answer over the round's questions."""
     train_loss: float | None = None
     """Mean loss over the round's steps, nats per answer token."""
-    score: float | None = None
-    """Held-out macro score of the round's checkpoint."""
-    seeing: float | None = None
-    """Held-out macro seeing score: score with the right frames minus score with another scene's."""
-    blind: float | None = None
-    """Macro score of the blind prior on the same questions."""
+    figures: dict[FigureName, Figure] = Field(default={}, max_length=MOST_IN_STATUS)
+    """What was measured of the round's checkpoint on held-out questions, by name: score, elsewhere (score with another scene's
+    frames), seeing (score minus elsewhere), blind (the blind prior's score), gain (seeing above the base model's)."""
     checkpoint: str | None = None
     """Key of the checkpoint below the run's storage prefix."""
     seconds: dict[StageName, float] = {}
@@ -68,12 +66,14 @@ class RoundStatus(Resource):
 
 
 class Best(Resource):
-    """The round with the best held-out score; 0 is the base model."""
+    """The round with the highest `evaluation.metric`; 0 is the base model."""
 
+    metric: FigureName
+    """The figure that it is the best by."""
+    value: float
+    """Its mean."""
     round: int
     """Its number."""
-    score: float
-    """Its held-out macro score."""
     checkpoint: str
     """Key of its checkpoint below the run's storage prefix; the model's URI for the base model."""
 
@@ -107,7 +107,7 @@ class EvolutionRunStatus(Resource):
     rounds: tuple[RoundStatus, ...] = Field(default=(), max_length=101)
     """One record a round, from round 0 on."""
     best: Best | None = None
-    """Best evaluated round by held-out score."""
+    """Best evaluated round, the earliest of equal ones."""
     accepted: int = 0
     """Accepted questions over all rounds."""
     frontier_percent: int | None = None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evolution_api.results import Estimate
+from evolution_api.figures import Figure
 
 Floats = NDArray[np.float64]
 
@@ -47,8 +47,11 @@ def macro_means(means: Floats) -> Floats:
     return mean
 
 
-def estimate(mean: float, resampled: Floats) -> Estimate:
-    """`mean` of the sample itself, with the percentile interval of `resampled` (R,), resamples without a value left out."""
+def estimate(mean: float, resampled: Floats, questions: int) -> Figure:
+    """`mean` of the sample itself, over `questions`, with the percentile interval of `resampled` (R,).
+
+    Resamples without a value are left out.
+    """
     tail = (100 - LEVEL_PERCENT) / 2
     low, high = np.nanpercentile(resampled, [tail, 100 - tail])
-    return Estimate(mean=float(mean), low=float(low), high=float(high))
+    return Figure(mean=float(mean), low=float(low), high=float(high), questions=questions)

@@ -1,4 +1,4 @@
-"""From answered questions to `metrics.json`: per kind and as macro average, with intervals. Pure; called by the program
+"""From answered questions to `figures.json`: per kind and as macro average, with intervals. Pure; called by the program
 `evaluate`.
 
 Four figures each: the score, the score with another scene's frames, the score of the blind prior, and seeing = own
@@ -12,38 +12,33 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from evolution_api.figures import Figures
 from evolution_api.kinds import KINDS, Kind
-from evolution_api.results import Answered, EvaluationMetrics, KindMetrics
+from evolution_api.results import Answered
 from evolution_jobs.evaluate.bootstrap import Floats, estimate, kind_means, macro_means, resample
 
 
-def measure(rows: Sequence[Answered], checkpoint: str, seed: int, base: Sequence[Answered] = ()) -> EvaluationMetrics:
+def measure(rows: Sequence[Answered], checkpoint: str, seed: int, base: Sequence[Answered] = ()) -> Figures:
     """`base` is how the base model answered the same questions; without it there is no gain.
 
     Raises ValueError where nothing was answered: a score of nothing would read as a score of zero.
     """
     if not rows:
         raise ValueError("no held-out question was answered, so there is nothing to score")
-    asked = {row.kind for row in rows}
-    kinds = [kind for kind in KINDS if kind in asked]
+    kinds = list(asked(rows))
     scenes = sorted({row.scene for row in rows})
     counts, sums = tabulate(rows, kinds, scenes, base)
     weights = resample(len(scenes), seed)
     # Per figure the kinds' means over all scenes (K,) and in every resample (R, K).
     means = {name: kind_means(np.ones((1, len(scenes))), s, counts)[0] for name, s in sums.items()}
     resampled = {name: kind_means(weights, s, counts) for name, s in sums.items()}
-    return EvaluationMetrics(
-        checkpoint=checkpoint,
-        kinds={
-            kind: KindMetrics(
-                questions=int(counts[k].sum()), **{name: estimate(means[name][k], resampled[name][:, k]) for name in sums}
-            )
-            for k, kind in enumerate(kinds)
-        },
-        macro=KindMetrics(
-            questions=len(rows), **{name: estimate(means[name].mean(), macro_means(resampled[name])) for name in sums}
-        ),
-    )
+    macro = {name: estimate(means[name].mean(), macro_means(resampled[name]), len(rows)) for name in sums}
+    of_kinds = {
+        f"{name}.{kind}": estimate(means[name][k], resampled[name][:, k], int(counts[k].sum()))
+        for k, kind in enumerate(kinds)
+        for name in sums
+    }
+    return Figures(checkpoint=checkpoint, figures={**macro, **of_kinds})
 
 
 def tabulate(
@@ -68,22 +63,12 @@ def tabulate(
     return counts, sums
 
 
-def counts_of(rows: Sequence[Answered], kinds: Iterable[Kind], wanted: int) -> dict[str, int]:
-    """questions, questions.<kind>, and missing.<kind> where the held-out scenes gave fewer than `wanted` of a kind."""
-    asked = Counter(row.kind for row in rows)
-    return {
-        "questions": len(rows),
-        **{f"questions.{kind}": number for kind, number in asked.items()},
-        **{f"missing.{kind}": wanted - asked[kind] for kind in kinds if asked[kind] < wanted},
-    }
+def asked(rows: Sequence[Answered]) -> dict[Kind, int]:
+    of_kind = Counter(row.kind for row in rows)
+    return {kind: of_kind[kind] for kind in KINDS if of_kind[kind]}
 
 
-def measures_of(metrics: EvaluationMetrics) -> dict[str, float]:
-    """The macro figures as the planner reads them: score, seeing, blind, elsewhere, gain, each with _low and _high."""
-    figures = {name: getattr(metrics.macro, name) for name in ("score", "elsewhere", "blind", "seeing", "gain")}
-    return {
-        name + suffix: getattr(figure, field)
-        for name, figure in figures.items()
-        if figure is not None
-        for suffix, field in (("", "mean"), ("_low", "low"), ("_high", "high"))
-    }
+def missing(rows: Sequence[Answered], kinds: Iterable[Kind], wanted: int) -> dict[Kind, int]:
+    """Questions of `kinds` by which the held-out scenes fell short of `wanted`."""
+    of_kind = asked(rows)
+    return {kind: wanted - of_kind.get(kind, 0) for kind in kinds if of_kind.get(kind, 0) < wanted}

@@ -34,8 +34,8 @@ class GrammarProposer:
             cell = planned.pop() if planned else draw({c: mix[c] for c in tries_left}, task.rng)
             fill(task, cell, tries_left)
 
-    def counts(self) -> dict[str, int]:
-        return {}
+    def usage(self) -> None:
+        return None
 
     def prompts(self) -> dict[str, str]:
         return {}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from evolution_api.kinds import Kind, Reason
 from evolution_api.run.generation import ModelCall
+from evolution_api.summaries import ProposerUsage
 from evolution_jobs.program import log
 from evolution_jobs.proposers.messages import propose_text, second_look_text
 from evolution_jobs.proposers.proposer import SceneFailedError, SceneTask
@@ -51,17 +52,17 @@ class ModelProposer:
                 raise SceneFailedError(str(error)) from error
             log.warning("scene %s ends with %d questions: %s", task.scene.id, len(task.accepted), error)
 
-    def counts(self) -> dict[str, int]:
-        usage = self.speaker.usage
-        return {
-            "calls": usage.calls,
-            "calls_retried": usage.calls_retried,
-            "calls_failed": usage.calls_failed,
-            "tokens_in": usage.tokens_in,
-            "tokens_out": usage.tokens_out,
-            "scenes_over_budget": self._scenes_over_budget,
-            "verdicts_missing": self._verdicts_missing,
-        }
+    def usage(self) -> ProposerUsage:
+        spoken = self.speaker.usage
+        return ProposerUsage(
+            calls=spoken.calls,
+            calls_retried=spoken.calls_retried,
+            calls_failed=spoken.calls_failed,
+            tokens_in=spoken.tokens_in,
+            tokens_out=spoken.tokens_out,
+            scenes_over_budget=self._scenes_over_budget,
+            verdicts_missing=self._verdicts_missing,
+        )
 
     def prompts(self) -> dict[str, str]:
         return self._prompts

@@ -15,6 +15,7 @@ from PIL.Image import Image
 from evolution_api.kinds import Label, Reason
 from evolution_api.question import Proposal, Question, Rejection
 from evolution_api.scene import Scene
+from evolution_api.summaries import ProposerUsage
 from evolution_jobs.proposers.feedback import Cell, Tally, tally
 from evolution_jobs.questions.check import question_id
 
@@ -122,8 +123,8 @@ class Proposer(Protocol):
         Raises SceneFailedError for what concerns this scene alone; any other exception ends the shard.
         """
 
-    def counts(self) -> dict[str, int]:
-        """What it used up over all scenes: calls, tokens."""
+    def usage(self) -> ProposerUsage | None:
+        """What it used up over all scenes: calls, tokens; None for one that costs nothing."""
 
     def prompts(self) -> dict[str, str]:
         """Prompts that accepted questions refer to: sha256 -> text."""

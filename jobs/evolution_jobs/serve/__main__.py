@@ -16,7 +16,6 @@ import socket
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import SERVER_PORT
-from evolution_api.results import StageSummary
 from evolution_api.stages import BY_NAME
 from evolution_jobs.program import log, run
 from evolution_jobs.scene_batches import frames_shown
@@ -25,14 +24,13 @@ from evolution_jobs.scenes.library import SceneLibrary
 from evolution_storage.uri import run_store
 
 
-def main(job: StageInput) -> StageSummary:
+def main(job: StageInput) -> None:
     port = port_from_arguments()
     check_port(port)
     served = BY_NAME[job.stage].server(job.spec)
     assert served is not None, "the planner makes a server only beside a stage that has one"
     {"solver": serve_solver, "proposer": serve_proposer}[served](job, port)
     log.info("the server was told to end")
-    return StageSummary()
 
 
 def serve_solver(job: StageInput, port: int) -> None:

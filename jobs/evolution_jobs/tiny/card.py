@@ -10,8 +10,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from evolution_api.figures import Figures
 from evolution_api.question import Question
-from evolution_api.results import Answered, EvaluationMetrics
+from evolution_api.results import Answered
 from evolution_jobs.evaluate.answering import answered, blind_scores
 from evolution_jobs.evaluate.metrics import measure
 from evolution_jobs.model.prompts import prompt_text, spoken
@@ -133,7 +134,7 @@ def write_card(model: Path) -> None:
 
 def scores(
     solver: Solver, furniture: Sequence[str], colours: Sequence[str] | None, styles: Sequence[str], first_room: int
-) -> EvaluationMetrics:
+) -> Figures:
     """Scores on `ROOMS` rooms of that furniture, asked about nothing else."""
     sandbox = Sandbox()
     asked, shown = [], []
@@ -158,11 +159,13 @@ def said(solver: Solver, frames: Frames, questions: Sequence[Question]) -> list[
     return [spoken(q, reply, "text") for q, reply in zip(questions, replies, strict=True)]
 
 
-def table(metrics: EvaluationMetrics) -> str:
+def table(figures: Figures) -> str:
     lines = ["| kind | questions | own frames | elsewhere | blind | seeing |", "|---|---|---|---|---|---|"]
-    for name, m in [*metrics.kinds.items(), ("**macro**", metrics.macro)]:
-        seeing = f"{m.seeing.mean:+.2f} ({m.seeing.low:+.2f} to {m.seeing.high:+.2f})"
-        lines.append(f"| {name} | {m.questions} | {m.score.mean:.2f} | {m.elsewhere.mean:.2f} | {m.blind.mean:.2f} | {seeing} |")
+    for part in (*figures.parts, ""):
+        found = figures.of(part)
+        three = " | ".join(f"{found[name].mean:.2f}" for name in ("score", "elsewhere", "blind"))
+        seeing = f"{found['seeing'].mean:+.2f} ({found['seeing'].low:+.2f} to {found['seeing'].high:+.2f})"
+        lines.append(f"| {part or '**macro**'} | {found['score'].questions} | {three} | {seeing} |")
     return "\n".join(lines)
 
 

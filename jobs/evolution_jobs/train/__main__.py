@@ -9,14 +9,10 @@ Writes  rounds/000t/train/checkpoint/    Hugging Face layout, with evolution.jso
         rounds/000t/probe/*              with difficulty.signal: training
 
     EVOLUTION_INPUT='{"stage": "train", "round": 1, ...}' PET_NNODES=1 PET_NPROC_PER_NODE=2 python -m evolution_jobs.train
-
-Counts: steps, questions (presented), passes (over the selected questions), selected, tokens (of answers), processes,
-zero_stage; easy, frontier, hard with signal: training. Measures: train_loss; mean_confidence with signal: training;
-questions_per_second in the summary alone.
 """
 
 from evolution_jobs.program import run
-from evolution_jobs.train.launcher import launch
+from evolution_jobs.train.launcher import main
 
 if __name__ == "__main__":
-    run(launch)
+    run(main)

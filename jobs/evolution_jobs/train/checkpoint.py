@@ -14,8 +14,9 @@ from pathlib import Path
 from evolution_api.jobs import StageInput
 from evolution_api.layout import manifest_key, stage_prefix
 from evolution_api.results import Manifest, StoredFile
+from evolution_api.summaries import StateLayout, StateSummary, TrainSummary
 from evolution_jobs.program import BadInputError, log
-from evolution_storage.manifests import commit, committed, fetch_files, put
+from evolution_storage.manifests import commit, committed, fetch_files, put, summary_of
 from evolution_storage.store import Store
 
 COMMON = "mp_rank_00_model_states.pt"
@@ -54,10 +55,9 @@ def download(store: Store, manifest: Manifest, prefix: str, rank: int, folder: P
     return fetch_files(store, manifest, f"{prefix}/rank-{rank:05d}", folder)
 
 
-def layout_counts(job: StageInput) -> dict[str, int]:
-    """What a state can only be read back with: it is split over the processes in the way of its ZeRO stage."""
+def layout(job: StageInput) -> StateLayout:
     training = job.spec.training
-    return {"processes": training.nodes * training.processes_per_node, "zero_stage": training.deepspeed.zero_stage}
+    return StateLayout(processes=training.nodes * training.processes_per_node, zero_stage=training.deepspeed.zero_stage)
 
 
 def interrupted(store: Store, job: StageInput) -> tuple[int, Manifest] | None:
@@ -65,15 +65,15 @@ def interrupted(store: Store, job: StageInput) -> tuple[int, Manifest] | None:
 
     One that was written by another number of processes, or at another ZeRO stage, is of no use: the round begins anew.
     """
-    wanted = layout_counts(job)
+    wanted = layout(job)
     for key in reversed([k for k in store.list(partial_prefix(job.round)) if k.endswith("/manifest.json")]):
         manifest = committed(store, job.uid, key)
         if manifest is None:
             continue
-        found = {name: manifest.counts.get(name) for name in wanted}
-        if found == wanted:
-            return manifest.counts["step"], manifest
-        log.warning("%s was written with %s, this attempt runs with %s; the round begins anew", key, found, wanted)
+        state = summary_of(manifest, StateSummary)
+        if state.layout == wanted:
+            return state.step, manifest
+        log.warning("%s was written with %s, this attempt runs with %s; the round begins anew", key, state.layout, wanted)
     return None
 
 
@@ -86,8 +86,11 @@ def previous(store: Store, job: StageInput) -> Manifest:
     manifest = committed(store, job.uid, key)
     if manifest is None:
         raise BadInputError(f"{key} is missing: round {job.round - 1} was never trained, and round {job.round} goes on from it")
-    for name, field in (("processes", "nodes x training.processesPerNode"), ("zero_stage", "deepspeed.zeroStage")):
-        had, has = manifest.counts.get(name), layout_counts(job)[name]
+    written, wanted = summary_of(manifest, TrainSummary).layout, layout(job)
+    for had, has, field in (
+        (written.processes, wanted.processes, "nodes x training.processesPerNode"),
+        (written.zero_stage, wanted.zero_stage, "deepspeed.zeroStage"),
+    ):
         if had != has:
             raise BadInputError(
                 f"training.{field} is {has}, but round {job.round - 1}'s optimiser state was written with {had} and is split in "
@@ -101,8 +104,8 @@ def commit_partial(
 ) -> None:
     """Make the state at `step` the one that a crash goes on from, and drop older ones."""
     prefix = step_prefix(job.round, step)
-    counts = {"step": step, **layout_counts(job)}
-    commit(store, job, files, key=f"{prefix}/manifest.json", counts=counts, already=states)
+    summary = StateSummary(step=step, layout=layout(job))
+    commit(store, job, files, summary, key=f"{prefix}/manifest.json", already=states)
     parent = partial_prefix(job.round)
     for name in {key.removeprefix(f"{parent}/").split("/")[0] for key in store.list(parent)}:
         if f"{parent}/{name}" != prefix:

@@ -17,24 +17,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolution_api.endings import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED, LastWords
 from evolution_api.jobs import StageInput
-from evolution_api.layout import checkpoint_prefix, manifest_key
-from evolution_api.results import StageSummary
+from evolution_api.summaries import TrainSummary
 from evolution_jobs.program import (
-    EXIT_BAD_INPUT,
-    EXIT_FAILED,
-    EXIT_TERMINATED,
     BadInputError,
     TerminatedError,
     log,
+    once,
     start_logging,
     write_in_place,
     write_last_words,
 )
 from evolution_jobs.train import checkpoint
-from evolution_storage.manifests import committed, summary_of
-from evolution_storage.store import CorruptError
-from evolution_storage.uri import run_store
+from evolution_storage.store import CorruptError, Store
 
 SAVING_S = 120
 """Longest time that a process may take between SIGTERM and its end; a checkpoint is saved in it. Kubernetes' own grace period
@@ -80,16 +76,9 @@ class PodRank:
         return PodRank(nodes, int(environ.get("PET_NODE_RANK", "0")), processes, address, port)
 
 
-def launch(job: StageInput) -> StageSummary:
-    """Train, and return the round's summary; a round that is committed is left alone."""
-    store = run_store(job)
+def launch(job: StageInput, _: Store, __: int | None) -> TrainSummary:
+    """Train, and return the round's summary, the same in every pod."""
     pod = PodRank.from_environment(job)
-    done = committed(store, job.uid, manifest_key(job.round, "train"))
-    if done is not None:
-        log.info("round %d is trained and committed; nothing to do", job.round)
-        if pod.node == 0:
-            checkpoint.drop_partials(store, job)
-        return summary_of(done, checkpoint_prefix(job.round))
     forked = job.spec.scheduling.accelerator == "none"
     if forked:
         os.environ["DS_ACCELERATOR"] = "cpu"
@@ -128,7 +117,16 @@ def launch(job: StageInput) -> StageSummary:
             raise TerminatedError from received
         except ChildFailedError as failed:
             raise cause(failed, Path(folder), ranks) from None
-    return StageSummary.model_validate_json(next(iter(summaries.values())))
+    return TrainSummary.model_validate_json(next(iter(summaries.values())))
+
+
+def let_go(store: Store, job: StageInput) -> None:
+    """Of what a round keeps while it is trained."""
+    if PodRank.from_environment(job).node == 0:
+        checkpoint.drop_partials(store, job)
+
+
+main = once(launch, afterwards=let_go)
 
 
 def end_on_sigterm_until_started(folder: Path) -> None:
@@ -144,7 +142,7 @@ def end_on_sigterm_until_started(folder: Path) -> None:
         while signal.SIGTERM not in os.read(told, 1):
             pass
         if not any(folder.glob(f"*{STARTED}")):
-            write_last_words(StageSummary(error="terminated by SIGTERM"))
+            write_last_words(LastWords(error="terminated by SIGTERM"))
             os._exit(EXIT_TERMINATED)
 
     threading.Thread(target=wait, name="rendezvous", daemon=True).start()
@@ -153,7 +151,7 @@ def end_on_sigterm_until_started(folder: Path) -> None:
 def process(job_json: str, folder: str) -> str:
     """One training process, started by the agent with RANK, LOCAL_RANK, WORLD_SIZE and the store's address in its environment.
 
-    Returns the StageSummary as JSON. What ends it otherwise stands in `folder`/<rank>.json, and in its exit code.
+    Returns the TrainSummary as JSON. What ends it otherwise stands in `folder`/<rank>.json, and in its exit code.
     """
     rank = int(os.environ["RANK"])
     Path(folder, f"{rank}{STARTED}").touch()

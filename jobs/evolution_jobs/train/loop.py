@@ -19,7 +19,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import checkpoint_prefix, manifest_key
-from evolution_api.results import StageSummary, StoredFile, TrainStep
+from evolution_api.results import StoredFile, TrainStep
+from evolution_api.summaries import TrainSummary
 from evolution_jobs.model.packing import Pack
 from evolution_jobs.model.prompts import answer_text, prompt_text
 from evolution_jobs.model.solver import Solver
@@ -38,7 +39,7 @@ from evolution_storage.uri import run_store
 T = TypeVar("T")
 
 
-def train(job: StageInput, terminated: threading.Event) -> StageSummary:
+def train(job: StageInput, terminated: threading.Event) -> TrainSummary:
     """Train the round from where it stands and commit it; the same summary in every process.
 
     Raises TerminatedError once `terminated` is set in any process, after saving the state; BadInputError for what no retry mends.
@@ -71,13 +72,12 @@ class Round:
         self.trainer = Trainer(self.solver, self.training, job.spec.model.dtype)
         self.record = Record()
 
-    def run(self) -> StageSummary:
+    def run(self) -> TrainSummary:
         first, last = self._resume(), self.training.steps
         order = batches(
             self.selection.questions, seed=self.job.spec.seed, round_=self.job.round, size=self.training.global_batch_size
         )
         started = time.monotonic()
-        speed = 0.0
         for number, batch in enumerate(itertools.islice(order, first, last), start=first + 1):
             loss, terminated = self._step(number, batch)
             speed = (number - first) * self.training.global_batch_size / (time.monotonic() - started)
@@ -87,7 +87,7 @@ class Round:
                 self._save(number)
             if terminated:
                 raise TerminatedError
-        return self._commit(speed)
+        return self._commit()
 
     def _fetch_weights(self) -> Path:
         """The first process of each pod downloads; the others find what it brought."""
@@ -166,7 +166,7 @@ class Round:
             log.info("state saved after step %d", number)
         dist.barrier()
 
-    def _commit(self, speed: float) -> StageSummary:
+    def _commit(self) -> TrainSummary:
         stored = self._upload_state(checkpoint.state_prefix(self.job.round), self.scratch / "state")
         weights = self.scratch / "checkpoint"
         weights.mkdir()
@@ -176,33 +176,30 @@ class Round:
             prefix = checkpoint_prefix(self.job.round)
             files: dict[str, bytes | Path] = {f"{prefix}/{path.name}": path for path in sorted(weights.iterdir())}
             files[checkpoint.metrics_key(self.job.round)] = self.record.metrics
-            counts, measures = self._outcome()
-            commit(self.store, self.job, files, counts=counts, measures=measures, already=stored)
-            checkpoint.drop_partials(self.store, self.job)
+            commit(self.store, self.job, files, self._summary(), already=stored)
         dist.barrier()
         manifest = committed(self.store, self.job.uid, manifest_key(self.job.round, "train"))
         assert manifest is not None
-        summary = summary_of(manifest, checkpoint_prefix(self.job.round))
-        return summary.model_copy(update={"measures": {**summary.measures, "questions_per_second": speed}})
+        return summary_of(manifest, TrainSummary)
 
-    def _outcome(self) -> tuple[dict[str, int], dict[str, float]]:
-        """Counts and measures of the manifest; with signal: training, the round's probe parts are written here too."""
+    def _summary(self) -> TrainSummary:
+        """With signal: training, the round's probe parts are written here too."""
         steps, size = self.training.steps, self.training.global_batch_size
         selected = len(self.selection.questions)
-        counts = {
-            "steps": steps,
-            "questions": steps * size,
-            "passes": passes(selected, size=size, steps=steps),
-            "selected": selected,
-            "tokens": self.record.tokens,
-            **checkpoint.layout_counts(self.job),
-        }
-        measures = {"train_loss": self.record.train_loss}
+        probed = None
         if self.labels_by_training:
-            labels, mean = commit_confidences(self.store, self.job, self.selection, self.record.confidences)
-            counts |= labels
-            measures["mean_confidence"] = mean
-        return counts, measures
+            probed = commit_confidences(self.store, self.job, self.selection, self.record.confidences)
+        return TrainSummary(
+            steps=steps,
+            questions=steps * size,
+            passes=passes(selected, size=size, steps=steps),
+            selected=selected,
+            tokens=self.record.tokens,
+            layout=checkpoint.layout(self.job),
+            train_loss=self.record.train_loss,
+            labels=probed.labels if probed else {},
+            mean_confidence=probed.mean_confidence if probed else None,
+        )
 
     def _write_note(self, folder: Path) -> None:
         write_note(

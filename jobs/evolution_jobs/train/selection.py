@@ -7,14 +7,15 @@ Called by `loop`. It knows storage and labels, not models.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import LABELS, Label
 from evolution_api.layout import manifest_key, part
 from evolution_api.question import Question
 from evolution_api.results import ProbeResult
+from evolution_api.summaries import ProbeSummary
 from evolution_jobs.difficulty.rule import label
+from evolution_jobs.difficulty.summary import summarised
 from evolution_jobs.program import BadInputError, log
 from evolution_storage.manifests import commit, committed, read_file
 from evolution_storage.store import Store
@@ -77,23 +78,19 @@ def _labels(store: Store, job: StageInput, shard: int) -> dict[str, Label]:
     return {result.question: result.label for result in results}
 
 
-def commit_confidences(
-    store: Store, job: StageInput, selection: Selection, confidences: Mapping[str, float]
-) -> tuple[dict[str, int], float]:
-    """Write the round's probe parts from the confidences of the training pass; the number of questions by label, and the mean.
+def commit_confidences(store: Store, job: StageInput, selection: Selection, confidences: Mapping[str, float]) -> ProbeSummary:
+    """Write the round's probe parts from the confidences of the training pass, and say what they come to.
 
     A question that the round's steps never reached has no confidence and stands in no part.
     """
     probing = job.model_copy(update={"stage": "probe"})
-    total: Counter[str] = Counter()
+    summaries = []
     for shard, questions in selection.shards.items():
         results = _results(job, questions, confidences)
-        labels = Counter(str(result.label) for result in results)
-        total.update(labels)
-        measures = {"mean_confidence": fmean(r.confidence for r in results)} if results else {}
+        summaries.append(summarised(results))
         files = {f"{part(job.round, 'probe', shard)}.parquet": to_parquet(results, ProbeResult)}
-        commit(store, probing, files, shard=shard, counts={"questions": len(results), **labels}, measures=measures)
-    return {name: total[name] for name in LABELS}, fmean(confidences.values())
+        commit(store, probing, files, summaries[-1], shard=shard)
+    return ProbeSummary.together(summaries)
 
 
 def _results(job: StageInput, questions: Sequence[Question], confidences: Mapping[str, float]) -> list[ProbeResult]:

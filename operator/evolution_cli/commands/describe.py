@@ -67,7 +67,8 @@ def lines(kept: "KeptRun", details: Details) -> list[str]:
         f"Logs:      {kept.logs}",
     ]
     if status.best is not None:
-        out.append(f"Best:      round {status.best.round}, score {status.best.score:.3f}, {status.best.checkpoint}")
+        best = status.best
+        out.append(f"Best:      round {best.round}, {best.metric} {best.value:.3f}, {best.checkpoint}")
     out += ["", "Conditions:"]
     for condition in status.conditions:
         mark = "*" if condition.status == "True" else " "
@@ -82,16 +83,13 @@ def lines(kept: "KeptRun", details: Details) -> list[str]:
             out.append(f"     rejected: {rejected or 'none'}")
         if record.easy + record.frontier + record.hard:
             out.append(f"     {record.easy} easy, {record.frontier} frontier, {record.hard} hard")
-        figures = {
-            "mean confidence": record.mean_confidence,
-            "loss": record.train_loss,
-            "score": record.score,
-            "seeing": record.seeing,
-            "blind": record.blind,
-        }
-        said = ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if value is not None)
+        means = {"mean confidence": record.mean_confidence, "loss": record.train_loss}
+        said = [f"{name} {value:.3f}" for name, value in means.items() if value is not None]
         if said:
-            out.append(f"     {said}")
+            out.append(f"     {', '.join(said)}")
+        for name, figure in record.figures.items():
+            interval = f"[{figure.low:.3f}, {figure.high:.3f}]"
+            out.append(f"     {name} {figure.mean:.3f} {interval} of {figure.questions} questions")
         if record.checkpoint:
             out.append(f"     checkpoint {stored}/{record.checkpoint}")
     out += ["", "Children:"]

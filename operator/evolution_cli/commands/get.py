@@ -19,7 +19,7 @@ from evolution_cli.console import (
 )
 from evolution_cli.locate import location_of
 
-COLUMNS = ("NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "AGE")
+COLUMNS = ("NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "BEST", "AGE")
 
 
 def get(
@@ -55,6 +55,7 @@ def row(run: dict[str, Any]) -> tuple[str, ...]:
     rounds = status.get("rounds") or [{}]
     began = meta.get("creationTimestamp") or rounds[0].get("started")
     frontier, score = status.get("frontierPercent"), status.get("score")
+    best = (status.get("best") or {}).get("value")
     return (
         meta["name"],
         status.get("phase", "Pending"),
@@ -63,5 +64,6 @@ def row(run: dict[str, Any]) -> tuple[str, ...]:
         str(status.get("accepted", 0)),
         "" if frontier is None else str(frontier),
         "" if score is None else f"{score:.3f}",
+        "" if best is None else f"{best:.3f}",
         "" if began is None else age((datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()),
     )

@@ -5,14 +5,16 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from evolution_api.figures import Figures
 from evolution_api.jobs import StageInput
-from evolution_api.kinds import REASONS, Kind, Label, Reason
+from evolution_api.kinds import Kind, Label, Reason
 from evolution_api.layout import SCENE_PLAN_KEY, manifest_key, part, stage_prefix
 from evolution_api.question import Question
-from evolution_api.results import EvaluationMetrics, ProbeResult, TrainStep
+from evolution_api.results import ProbeResult, TrainStep
 from evolution_api.run.resource import EvolutionRun
 from evolution_api.scene import ScenePlan
-from evolution_storage.manifests import committed, read_file
+from evolution_api.summaries import GenerateSummary
+from evolution_storage.manifests import committed, read_file, summary_of
 from evolution_storage.store import Store
 from evolution_storage.tables import from_parquet
 
@@ -37,7 +39,7 @@ class RoundData:
     rejected: Counter[Reason] = field(default_factory=Counter)
     asked: list[Asked] = field(default_factory=list)
     steps: list[TrainStep] = field(default_factory=list)
-    metrics: EvaluationMetrics | None = None
+    figures: Figures | None = None
 
     def labels(self, kind: Kind | None = None) -> Counter[Label]:
         return Counter(a.probe.label for a in self.asked if a.probe and kind in (None, a.question.kind))
@@ -85,8 +87,8 @@ def _round(run: EvolutionRun, store: Store, number: int) -> RoundData:
                 data.asked += [Asked(q, shard.results.get(q.id), tuple(steps_of.get(q.id, ()))) for q in shard.questions]
     evaluated = committed(store, uid, manifest_key(number, "evaluate"))
     if evaluated:
-        key = f"{stage_prefix(number, 'evaluate')}/metrics.json"
-        data.metrics = EvaluationMetrics.model_validate_json(read_file(store, evaluated, key))
+        key = f"{stage_prefix(number, 'evaluate')}/figures.json"
+        data.figures = Figures.model_validate_json(read_file(store, evaluated, key))
     return data
 
 
@@ -103,12 +105,11 @@ def _shard(store: Store, uid: str, number: int, shard: int) -> _Shard:
     generated = committed(store, uid, manifest_key(number, "generate", shard))
     if generated is None:
         return _Shard()
-    counts = generated.counts
-    rejected: Counter[Reason] = Counter({reason: counts[key] for reason in REASONS if (key := f"rejected.{reason}") in counts})
+    made = summary_of(generated, GenerateSummary)
     questions = from_parquet(read_file(store, generated, f"{part(number, 'generate', shard)}.parquet"), Question)
     probed = committed(store, uid, manifest_key(number, "probe", shard))
     results: dict[str, ProbeResult] = {}
     if probed:
         rows = from_parquet(read_file(store, probed, f"{part(number, 'probe', shard)}.parquet"), ProbeResult)
         results = {row.question: row for row in rows}
-    return _Shard(counts.get("proposed", 0), rejected, tuple(questions), results)
+    return _Shard(made.proposed, Counter(made.rejected), tuple(questions), results)

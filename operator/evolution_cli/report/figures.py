@@ -5,7 +5,6 @@ from collections import Counter
 import plotly.graph_objects as go
 
 from evolution_api.kinds import LABELS, REASONS, Label
-from evolution_api.results import Estimate
 from evolution_cli.report.collect import RunData
 
 COLOURS: dict[Label, str] = {"easy": "#5aa79b", "frontier": "#e8a33d", "hard": "#8d6aa8"}
@@ -19,12 +18,12 @@ MOST_REASONS = len(REASON_COLOURS)
 
 def scores(data: RunData) -> go.Figure | None:
     """Macro score, seeing score and blind baseline per round, with 95 % bootstrap intervals."""
-    rounds = [r for r in data.rounds if r.metrics]
+    rounds = [r for r in data.rounds if r.figures]
     if not rounds:
         return None
     figure = go.Figure()
     for name, colour, dash in (("score", SCORE, "solid"), ("seeing", SEEING, "solid"), ("blind", BLIND, "dot")):
-        values: list[Estimate] = [getattr(r.metrics.macro, name) for r in rounds if r.metrics]
+        values = [r.figures.of()[name] for r in rounds if r.figures]
         figure.add_scatter(
             x=[r.round for r in rounds],
             y=[v.mean for v in values],

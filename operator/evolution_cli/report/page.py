@@ -69,7 +69,7 @@ CHARTS = ("scores", "outcomes", "difficulty", "frontier_by_kind", "confidence", 
 
 def _headline(data: RunData) -> dict[str, Any]:
     """First and last evaluation, and what changed between them."""
-    evaluated = [r for r in data.rounds if r.metrics]
+    evaluated = [r for r in data.rounds if r.figures]
     headline: dict[str, Any] = {"accepted": sum(len(r.asked) for r in data.rounds), "first": None, "last": None}
     if evaluated:
         first, last = evaluated[0], evaluated[-1]
@@ -79,17 +79,17 @@ def _headline(data: RunData) -> dict[str, Any]:
 
 
 def _kind_table(data: RunData) -> list[dict[str, Any]]:
-    evaluated = [r.metrics for r in data.rounds if r.metrics]
+    evaluated = [r.figures for r in data.rounds if r.figures]
     if not evaluated:
         return []
     first, last = evaluated[0], evaluated[-1]
 
-    def row(name: str, a: Any, b: Any) -> dict[str, Any]:
-        direction = "" if b.gain is None else "up" if b.gain.low > 0 else "down" if b.gain.high < 0 else ""
-        return {"name": name, "first": a, "last": b, "direction": direction}
+    def row(name: str, part: str) -> dict[str, Any]:
+        gain = last.of(part).get("gain")
+        direction = "" if gain is None else "up" if gain.low > 0 else "down" if gain.high < 0 else ""
+        return {"name": name, "first": first.of(part), "last": last.of(part), "direction": direction}
 
-    rows = [row(kind, first.kinds.get(kind), metrics) for kind, metrics in sorted(last.kinds.items())]
-    return [*rows, row("macro average", first.macro, last.macro)]
+    return [*(row(kind, kind) for kind in sorted(last.parts)), row("macro average", "")]
 
 
 def _sample(data: RunData) -> tuple[list[tuple[int, Asked]], int]:

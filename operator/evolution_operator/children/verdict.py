@@ -10,19 +10,14 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from evolution_api.results import StageSummary
+from evolution_api.endings import EXIT_BAD_INPUT, EXIT_TERMINATED, LAST_WORDS_BYTES, LastWords
+from evolution_api.summaries import Summary
 from evolution_operator.interface import KubeObject
 
 State = Literal["Absent", "Pending", "Queued", "Running", "Succeeded", "Failed", "Terminating"]
 
-MESSAGE_BYTES = 4096
-"""Kubernetes cuts a termination message here; what is longer was not written by a kubelet."""
 REASON_CHARACTERS = 1000
 """As much of a program's last words as goes into a condition or an event (events end at 1024)."""
-EXIT_BAD_INPUT = 2
-"""Exit code by which a program says that doing the same again must fail again."""
-EXIT_TERMINATED = 143
-"""128 + SIGTERM: the pod was stopped."""
 PODS_MISSING = "PodsMissing"
 MISSING_AFTER_S = 20
 """Pods that are not there by then are told as a trouble; a controller that has much to do makes them later than at once."""
@@ -49,8 +44,8 @@ class Verdict:
     """In words; a program's own last words where it left some."""
     started: datetime | None = None
     finished: datetime | None = None
-    summaries: tuple[StageSummary, ...] = ()
-    """Last words of the pods that succeeded, one per shard."""
+    summaries: tuple[Summary, ...] = ()
+    """Of the pods that succeeded, one per shard."""
     completed: int = 0
     """Shards that are committed."""
     wanted: int = 1
@@ -150,27 +145,27 @@ def restarts(pod: KubeObject) -> int:
     return sum(c.get("restartCount", 0) for c in pod.get("status", {}).get("containerStatuses") or ())
 
 
-def summary_of(end: KubeObject) -> StageSummary | None:
-    """The StageSummary in a terminated container's message; None where there is none that fits the schema."""
+def words_of(end: KubeObject) -> LastWords | None:
+    """What a terminated container's message says; None where it does not fit the schema, or was written by no kubelet."""
     message = end.get("message") or ""
-    if len(message.encode(errors="replace")) > MESSAGE_BYTES:
+    if len(message.encode(errors="replace")) > LAST_WORDS_BYTES:
         return None
     try:
-        return StageSummary.model_validate_json(message, strict=True)
+        return LastWords.model_validate_json(message, strict=True)
     except ValidationError:
         return None
 
 
-def summaries_of(pods: tuple[KubeObject, ...]) -> tuple[StageSummary, ...]:
+def summaries_of(pods: tuple[KubeObject, ...]) -> tuple[Summary, ...]:
     """One summary per shard, in the order of the shards, of the pods that ended well."""
-    by_index: dict[int, StageSummary] = {}
+    by_index: dict[int, Summary] = {}
     for pod in pods:
         end = termination(pod)
         if pod.get("status", {}).get("phase") != "Succeeded" or end is None:
             continue
-        summary = summary_of(end)
-        if summary is not None:
-            by_index[shard_of(pod)] = summary
+        words = words_of(end)
+        if words is not None and words.summary is not None:
+            by_index[shard_of(pod)] = words.summary
     return tuple(by_index[index] for index in sorted(by_index))
 
 
@@ -181,8 +176,8 @@ def shard_of(pod: KubeObject) -> int:
 
 
 def cannot_be_mended(end: KubeObject) -> bool:
-    summary = summary_of(end)
-    return end.get("exitCode") == EXIT_BAD_INPUT or (summary is not None and not summary.retryable)
+    words = words_of(end)
+    return end.get("exitCode") == EXIT_BAD_INPUT or (words is not None and not words.retryable)
 
 
 def blame(pods: tuple[KubeObject, ...], condition: KubeObject) -> tuple[str, str, int]:
@@ -201,8 +196,8 @@ def blame(pods: tuple[KubeObject, ...], condition: KubeObject) -> tuple[str, str
 
 
 def last_words(pod: KubeObject, end: KubeObject) -> str:
-    summary = summary_of(end)
-    words = summary.error if summary is not None else end.get("message")
+    said = words_of(end)
+    words = said.error if said is not None else end.get("message")
     why = f"exit code {end.get('exitCode')}"
     if end.get("reason") not in (None, "", "Error", "Completed"):
         why += f", {end['reason']}"

@@ -60,7 +60,7 @@ from evolution_operator.interface import Event, KubeObject, Observed, Plan, Ref,
 from evolution_operator.lifecycle.backoff import backoff_s
 from evolution_operator.lifecycle.deletion import finalizers_of, plan_deletion
 from evolution_operator.lifecycle.family import Child, Family, family_of, named
-from evolution_operator.lifecycle.records import in_words, recorded
+from evolution_operator.lifecycle.records import recorded, together
 from evolution_operator.lifecycle.rounds import START, Place, after, first
 from evolution_operator.lifecycle.status import (
     condition,
@@ -111,7 +111,7 @@ def plan(run: EvolutionRun, observed: Observed, now: datetime, settings: Setting
         status = with_phase(status.model_copy(update={"observed_generation": run.metadata.generation}), run, "Failed")
     elif has_ended(status):
         steps = _stopped(family, run, status)
-        why = stopped_early(run.spec.evaluation.stop, status.rounds) if status.round < run.spec.rounds else None
+        why = stopped_early(run.spec.evaluation, status.rounds) if status.round < run.spec.rounds else None
         reason, message = ("StoppedEarly", why) if why else ("RunSucceeded", f"all {status.round} rounds are done")
         if not is_true(run.status, "Succeeded"):
             events.append(Event("Normal", "RunSucceeded", message))
@@ -165,7 +165,7 @@ def _opened(run: EvolutionRun, now: datetime) -> tuple[EvolutionRunStatus, list[
         begun = {"stage": START.stage, "rounds": (RoundStatus(round=START.round, started=now),)}
         status = EvolutionRunStatus().model_copy(update=kept | begun)
     elif has_ended(status) and status.round < run.spec.rounds:
-        if stopped_early(run.spec.evaluation.stop, status.rounds) is None:
+        if stopped_early(run.spec.evaluation, status.rounds) is None:
             status = _at(status, first(run.spec, status.round + 1), now)
             events.append(Event("Normal", "Reopened", f"the run goes on with round {status.round} of {run.spec.rounds}"))
     elif is_true(status, "Failed") and wished:
@@ -197,8 +197,9 @@ def _advanced(
             if success is verdicts.get(status.attempt) and family.find(place, status.attempt, "server") is not None:
                 break
             status = _with_summaries(run, status, success, now)
-            figures = in_words(status.rounds[-1], place.stage)
-            events.append(Event("Normal", "StageSucceeded", f"{place.stage} of round {place.round} succeeded{figures}"))
+            summary = together(place.stage, success.summaries)
+            brought = f": {summary.told()}" if summary is not None and summary.told() else ""
+            events.append(Event("Normal", "StageSucceeded", f"{place.stage} of round {place.round} succeeded{brought}"))
             status = _passed(run, status, now)
             continue
         if family.reaches_beyond(place):
@@ -323,7 +324,8 @@ def _with_summaries(run: EvolutionRun, status: EvolutionRunStatus, end: Verdict,
     assert status.stage is not None
     finished = end.finished or now
     started = status.stage_started or end.started or finished
-    record = recorded(status.rounds[-1], status.stage, end.summaries, (finished - started).total_seconds())
+    summary = together(status.stage, end.summaries)
+    record = recorded(status.rounds[-1], status.stage, summary, (finished - started).total_seconds())
     return with_record(status, run, record)
 
 
@@ -335,7 +337,7 @@ def _passed(run: EvolutionRun, status: EvolutionRunStatus, now: datetime) -> Evo
         return _at(status, following, now)
     record = status.rounds[-1].model_copy(update={"finished": now})
     status = status.model_copy(update={"rounds": (*status.rounds[:-1], record)})
-    if status.round >= run.spec.rounds or stopped_early(run.spec.evaluation.stop, status.rounds) is not None:
+    if status.round >= run.spec.rounds or stopped_early(run.spec.evaluation, status.rounds) is not None:
         return status.model_copy(update={"stage": None, **FRESH})
     return _at(status, first(run.spec, status.round + 1), now)
 

@@ -6,6 +6,7 @@ from typing import Literal
 from evolution_api.layout import checkpoint_prefix
 from evolution_api.run.resource import EvolutionRun
 from evolution_api.run.status import Best, Condition, ConditionType, EvolutionRunStatus, Phase, RoundStatus
+from evolution_operator.lifecycle.stop_rule import best_of
 
 NOT: dict[ConditionType, str] = {
     "Progressing": "NotProgressing",
@@ -85,9 +86,12 @@ def with_record(status: EvolutionRunStatus, run: EvolutionRun, record: RoundStat
     labelled = record.easy + record.frontier + record.hard
     if labelled:
         update["frontier_percent"] = round(100 * record.frontier / labelled)
-    if record.score is not None:
-        update["score"] = record.score
-        if status.best is None or record.score > status.best.score:
-            made = checkpoint_prefix(record.round) if record.round else run.spec.model.uri
-            update["best"] = Best(round=record.round, score=record.score, checkpoint=made)
+    if "score" in record.figures:
+        update["score"] = record.figures["score"].mean
+    metric = run.spec.evaluation.metric
+    best = best_of(metric, (*status.rounds[:-1], record))
+    update["best"] = None
+    if best is not None:
+        made = checkpoint_prefix(best.round) if best.round else run.spec.model.uri
+        update["best"] = Best(metric=metric, value=best.figures[metric].mean, round=best.round, checkpoint=made)
     return status.model_copy(update=update)

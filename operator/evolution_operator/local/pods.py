@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from evolution_api.endings import LAST_WORDS_BYTES, LOG_BYTES_FOR_WORDS
 from evolution_api.layout import ENV_PROPOSER_KEY, ENV_TERMINATION_LOG
 from evolution_operator.children.onemachine import LOOPBACK, PodProcess, timestamp
 from evolution_operator.errors import RefusedError
@@ -22,9 +23,6 @@ from evolution_operator.local.folder import ENV_WORKDIR, RunFolder
 from evolution_operator.local.programs import Programs
 from evolution_operator.pod import HOME
 
-TERMINATION_MESSAGE_BYTES = 4096
-FALLBACK_LOG_BYTES = 2048
-"""Kubernetes' bounds of a termination message, and of the end of the log that stands in for a missing one."""
 TERMINATION = "termination"
 """Name of the file of a pod's last words, in its scratch folder."""
 INJECTED = ("EVOLUTION_", "PET_", "JOB_COMPLETION_INDEX", "MASTER_", "WORLD_SIZE", "RANK", "LOCAL_RANK", "TORCHELASTIC_")
@@ -135,7 +133,7 @@ def environment(pod: PodProcess, node: Node, scratch: Path) -> dict[str, str]:
     if "TMPDIR" in env:
         (scratch / "tmp").mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
-    (scratch / TERMINATION).write_bytes(b" " * TERMINATION_MESSAGE_BYTES)  # last words have room, however full the disk becomes
+    (scratch / TERMINATION).write_bytes(b" " * LAST_WORDS_BYTES)  # last words have room, however full the disk becomes
     env |= node.devices.environment(pod.devices)
     return env | {ENV_TERMINATION_LOG: str(scratch / TERMINATION), ENV_WORKDIR: str(node.workdir)}
 
@@ -154,11 +152,11 @@ def termination_message(pod: PodProcess, node: Node) -> str:
     """The program's last words, or with FallbackToLogsOnError the end of the log of one that failed without any."""
     (main,) = pod.raw["spec"]["containers"]
     try:
-        words = (node.folder.scratch / pod.name / TERMINATION).read_bytes()[:TERMINATION_MESSAGE_BYTES].strip()
+        words = (node.folder.scratch / pod.name / TERMINATION).read_bytes()[:LAST_WORDS_BYTES].strip()
     except FileNotFoundError:
         words = b""
     fall_back = main.get("terminationMessagePolicy") == "FallbackToLogsOnError"
     if not words and fall_back and pod.process is not None and pod.process.exit:
         log = node.folder.logs / f"{pod.name}.log"
-        words = log.read_bytes()[-FALLBACK_LOG_BYTES:] if log.exists() else b""
+        words = log.read_bytes()[-LOG_BYTES_FOR_WORDS:] if log.exists() else b""
     return words.decode(errors="replace")

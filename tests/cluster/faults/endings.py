@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tests.cluster.faults.proxy import Proxy
 from tests.cluster.lab import Lab, comparable
+from tests.summaries import figure
 from tests.testbed.api import Object
 
 CHILDREN = [
@@ -19,6 +20,10 @@ CHILDREN = [
 LEFT = ["r1-evaluate", "r1-generate", "r1-probe", "r1-train"]
 """Of them when the run has ended."""
 NOTHING_ASKED: Object = {"proposed": 0, "executed": 0, "accepted": 0, "rejected": {}, "easy": 0, "frontier": 0, "hard": 0}
+
+
+def figures(**means: float) -> Object:
+    return {name: figure(mean).model_dump() for name, mean in means.items()}
 
 
 def ended(lab: Lab) -> bool:
@@ -56,25 +61,23 @@ def assert_ended_well(
         "attempt": 1,
         "firstAttempt": 1,
         "rounds": [
-            {**NOTHING_ASKED, "round": 0, "score": 0.4, "seeing": 0, "blind": 0.3},
+            {**NOTHING_ASKED, "round": 0, "figures": figures(score=0.4, seeing=0, blind=0.3)},
             {
                 "round": 1,
                 "proposed": 20,
                 "executed": 18,
                 "accepted": 12,
-                "rejected": {"blind": 6},
+                "rejected": {"blind": 6, "duplicate": 2},
                 "easy": 2,
                 "frontier": 6,
                 "hard": 4,
                 "meanConfidence": 0.5,
                 "trainLoss": 1.5,
                 "checkpoint": "rounds/0001/train/checkpoint",
-                "score": 0.5,
-                "seeing": 0.1,
-                "blind": 0.3,
+                "figures": figures(score=0.5, seeing=0.1, blind=0.3),
             },
         ],
-        "best": {"round": 1, "score": 0.5, "checkpoint": "rounds/0001/train/checkpoint"},
+        "best": {"metric": "seeing", "value": 0.1, "round": 1, "checkpoint": "rounds/0001/train/checkpoint"},
         "accepted": 12,
         "frontierPercent": 50,
         "score": 0.5,

@@ -13,7 +13,7 @@ from tests.cluster.lab import SPEC, Lab, comparable
 from tests.testbed.api import Api, Object, own_namespace
 from tests.testbed.tools.daemon import eventually
 
-from evolution_api.results import StageSummary
+from evolution_api.endings import LastWords
 
 AT_ONCE = 12
 """Runs: each is mostly waiting for the Job controller, which looks at a Job once a second."""
@@ -37,7 +37,7 @@ def troubled(lab: Lab, name: str) -> Object:
     lab.start(name, rounds=1, storage=storage, retry={"limit": 1, "backoffSeconds": 0})
     first = lab.turn_to(0, "prepare")
     eventually(lambda: len(lab.pods_of(first)) == 1, "its pod", poll_s=POLL_S)
-    lab.fail(first, StageSummary(error="the scenes are gone"))
+    lab.fail(first, LastWords(error="the scenes are gone"))
     lab.turn_to(0, "evaluate")
     eventually(lambda: lab.condition("Progressing", name).get("reason") == "StageRunning", "the run says so", poll_s=POLL_S)
     lab.edit(name, suspend=True)

@@ -37,13 +37,13 @@ def stored(tmp_path: Path) -> list[Path]:
 
 
 def test_everything_of_the_run_goes_and_nothing_else(tmp_path: Path, stored: list[Path]) -> None:
-    assert cleanup.main(job(tmp_path, "Delete")).counts == {"deleted": 2}
+    assert cleanup.main(job(tmp_path, "Delete")).deleted == 2
     assert [path.exists() for path in stored] == [False, False, True, True]
 
 
 def test_a_second_cleanup_finds_nothing_and_ends_well(tmp_path: Path, stored: list[Path]) -> None:
     cleanup.main(job(tmp_path, "Delete"))
-    assert cleanup.main(job(tmp_path, "Delete")).counts == {"deleted": 0}
+    assert cleanup.main(job(tmp_path, "Delete")).deleted == 0
 
 
 def test_what_is_to_be_retained_is_not_touched(tmp_path: Path, stored: list[Path]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from tests.summaries import figure
 from typer.testing import CliRunner
 
 from evolution_api.run.resource import EvolutionRun
-from evolution_api.run.status import EvolutionRunStatus, RoundStatus
+from evolution_api.run.status import Best, EvolutionRunStatus, RoundStatus
 from evolution_cli.app import app
 from evolution_operator.local.folder import Workdir
 
@@ -41,12 +42,18 @@ def workdir(tmp_path: Path) -> Path:
         progress="1/4",
         stage="train",
         rounds=(
-            RoundStatus(round=0, started=began, score=0.5, seeing=0.1, blind=0.4, seconds={"prepare": 3.0, "evaluate": 4.0}),
+            RoundStatus(
+                round=0,
+                started=began,
+                figures={"score": figure(0.5), "seeing": figure(0.1)},
+                seconds={"prepare": 3.0, "evaluate": 4.0},
+            ),
             RoundStatus(round=1, proposed=9, executed=8, accepted=2, rejected={"blind": 7}, easy=1, frontier=1),
         ),
         accepted=2,
         frontier_percent=50,
         score=0.5,
+        best=Best(metric="seeing", value=0.1, round=0, checkpoint="file:///m"),
     )
     run = EvolutionRun.model_validate({"metadata": {"name": "demo", "uid": "u1"}, "spec": spec}).model_copy(
         update={"status": status}

@@ -120,8 +120,8 @@ def test_a_workdir_that_cannot_be_written_is_told_in_a_sentence(cli: Any, tmp_pa
 
 def test_get_prints_the_columns_of_kubectl(cli: Any, workdir: Path) -> None:
     header, row = cli("get", "--workdir", workdir).output.splitlines()
-    assert header.split() == ["NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "AGE"]
-    assert row.split() == ["demo", "Running", "1/4", "train", "2", "50", "0.500", "5m"]
+    assert header.split() == ["NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "BEST", "AGE"]
+    assert row.split() == ["demo", "Running", "1/4", "train", "2", "50", "0.500", "0.100", "5m"]
 
 
 def test_get_prints_json_for_programs(cli: Any, workdir: Path) -> None:
@@ -139,6 +139,8 @@ def test_describe_says_how_far_each_round_is(cli: Any, workdir: Path) -> None:
     assert "0: prepare 3.0 s, evaluate 4.0 s" in said
     assert "9 proposed, 8 executed, 2 accepted" in said
     assert "rejected: 7 blind" in said
+    assert "seeing 0.100 [0.080, 0.120] of 100 questions" in said
+    assert "Best:      round 0, seeing 0.100, file:///m" in said
     assert json.loads(cli("describe", "demo", "--workdir", workdir, "--json").output)["children"] == []
 
 

@@ -89,6 +89,7 @@ def test_people_see_the_columns_that_they_ask_for():
         ("Accepted", ".status.accepted"),
         ("Frontier", ".status.frontierPercent"),
         ("Score", ".status.score"),
+        ("Best", ".status.best.value"),
         ("Age", ".metadata.creationTimestamp"),
     ]
 

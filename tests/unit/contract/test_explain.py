@@ -41,7 +41,7 @@ REFUSED = {
     ),
     "a field like no other": (
         document(evaluation={"zzz": 1}),
-        "spec.evaluation.zzz = 1: there is no such field; known here: every, heldout, stop, pod",
+        "spec.evaluation.zzz = 1: there is no such field; known here: every, heldout, metric, stop, pod",
     ),
     "below a bound": (
         document(training={"steps": 0}),

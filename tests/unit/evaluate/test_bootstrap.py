@@ -40,18 +40,18 @@ def test_the_interval_of_two_scenes_is_the_three_outcomes_there_are() -> None:
     means = kind_means(weights, np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]]))[:, 0]
     share = [(means == value).mean() for value in (0.0, 0.5, 1.0)]
     assert share == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
-    assert estimate(0.5, means).model_dump() == {"mean": 0.5, "low": 0.0, "high": 1.0}
+    assert estimate(0.5, means, 2).model_dump() == {"mean": 0.5, "low": 0.0, "high": 1.0, "questions": 2}
 
 
 def test_many_scenes_give_the_interval_of_the_normal_distribution() -> None:
     """400 scenes of one question, half right: standard error 0.5 / sqrt(400) = 0.025, interval 0.5 +- 0.049."""
     right = np.array([[1.0, 0.0] * 200])
-    interval = estimate(0.5, kind_means(resample(400, seed=0), right, np.ones_like(right))[:, 0])
+    interval = estimate(0.5, kind_means(resample(400, seed=0), right, np.ones_like(right))[:, 0], 400)
     assert (interval.low, interval.high) == (pytest.approx(0.451, abs=0.004), pytest.approx(0.549, abs=0.004))
 
 
 def test_questions_of_one_scene_are_no_independent_evidence() -> None:
     """Ten scenes of ten questions, each scene all right or all wrong: the interval is that of 10 draws, not of 100."""
     sums, counts = np.array([[10.0, 0.0] * 5]), np.full((1, 10), 10.0)
-    interval = estimate(0.5, kind_means(resample(10, seed=0), sums, counts)[:, 0])
+    interval = estimate(0.5, kind_means(resample(10, seed=0), sums, counts)[:, 0], 100)
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.5 / np.sqrt(10), abs=0.05)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tests.summaries import figure, scored, stage_summary
 
+from evolution_api.figures import Figures
 from evolution_api.jobs import StageInput
 from evolution_api.layout import checkpoint_prefix, manifest_key, stage_prefix
 from evolution_storage.manifests import commit, committed, read_file
@@ -67,8 +69,10 @@ def store(tmp_path: Path) -> Store:
         train = stage.model_copy(update={"stage": "train"})
         prefix = stage_prefix(round_, "train")
         names = ("checkpoint/model.safetensors", "state/optimizer", "metrics.jsonl")
-        commit(store, train, {f"{prefix}/{name}": name.encode() for name in names})
-        commit(store, stage, {}, measures={"score": score})
+        commit(store, train, {f"{prefix}/{name}": name.encode() for name in names}, stage_summary("train", round_))
+        found = Figures(checkpoint="x", figures={"score": figure(1 - score), "seeing": figure(score)})
+        files = {f"{stage_prefix(round_, 'evaluate')}/figures.json": found.model_dump_json().encode()}
+        commit(store, stage, files, scored(score=1 - score))
     return store
 
 

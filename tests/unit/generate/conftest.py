@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.summaries import stage_summary
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import SCENE_PLAN_KEY
@@ -67,7 +68,7 @@ def prepared(tmp_path: Path) -> Callable[..., StageInput]:
         )
         job = StageInput(namespace="default", run="test", uid="uid-1", stage="prepare", round=0, spec=spec)
         plan = ScenePlan(root_uri=f"file://{root}", train=tuple(ids), heldout=())
-        commit(run_store(job), job, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
+        commit(run_store(job), job, {SCENE_PLAN_KEY: plan.model_dump_json().encode()}, stage_summary("prepare"))
         return job.model_copy(update={"stage": "generate", "round": round_})
 
     return make

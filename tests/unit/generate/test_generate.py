@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.summaries import stage_summary
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import Label
@@ -43,7 +44,7 @@ def probe(job: StageInput, questions: list[Question], shard: int, label: Callabl
     ]
     probed = job.model_copy(update={"stage": "probe"})
     key = f"rounds/{job.round:04d}/probe/part-{shard:05d}.parquet"
-    commit(run_store(probed), probed, {key: to_parquet(results, ProbeResult)}, shard=shard)
+    commit(run_store(probed), probed, {key: to_parquet(results, ProbeResult)}, stage_summary("probe"), shard=shard)
 
 
 def test_a_shard_asks_its_own_scenes_and_counts_what_came_of_it(
@@ -52,14 +53,12 @@ def test_a_shard_asks_its_own_scenes_and_counts_what_came_of_it(
     summary = run_shard(prepared(), 1, monkeypatch)
     questions, dropped = accepted(stored(), 1, 1), rejected(stored(), 1, 1)
     assert Counter(q.scene for q in questions) == {"room-1": 8, "room-3": 8}
-    counts = dict(summary.counts)
-    assert counts["scenes"] == 2
-    assert counts["skipped_scenes"] == 0
-    assert counts["accepted"] == len(questions) == 16
-    assert counts["proposed"] == 16 + len(dropped)
-    assert 16 <= counts["executed"] <= counts["proposed"]
-    assert {k: n for k, n in counts.items() if k.startswith("rejected.")} == Counter(f"rejected.{r.reason}" for r in dropped)
-    assert {k: n for k, n in counts.items() if k.startswith("kind.")} == Counter(f"kind.{q.kind}" for q in questions)
+    assert (summary.scenes, summary.skipped_scenes) == (2, 0)
+    assert summary.accepted == len(questions) == 16
+    assert summary.proposed == 16 + len(dropped)
+    assert 16 <= summary.executed <= summary.proposed
+    assert summary.rejected == Counter(r.reason for r in dropped)
+    assert summary.kinds == Counter(q.kind for q in questions)
     assert {q.proposer for q in questions} == {"grammar"}
     assert {q.round for q in questions} == {1}
 
@@ -132,7 +131,7 @@ def test_a_broken_scene_is_skipped_and_counted(
     image = scenes_folder / "room-4" / "2.png"
     image.write_bytes(image.read_bytes()[:40])
     summary = run_shard(job, 0, monkeypatch)
-    assert (summary.counts["scenes"], summary.counts["skipped_scenes"]) == (1, 3)
+    assert (summary.scenes, summary.skipped_scenes) == (1, 3)
     assert {q.scene for q in accepted(stored(), 1, 0)} == {"room-6"}
 
 
@@ -149,7 +148,7 @@ def test_a_shard_without_any_usable_scene_fails_and_writes_nothing(
 
 def test_a_shard_that_no_scene_falls_to_is_empty(prepared: Prepared, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = run_shard(prepared(scenes=2, shards=3), 2, monkeypatch)
-    assert summary.counts["accepted"] == 0
+    assert summary.accepted == 0
     assert accepted(stored(), 1, 2) == []
 
 
@@ -163,7 +162,7 @@ def test_last_rounds_changed_shard_is_refused(prepared: Prepared, stored: Stored
 
 def test_a_manifest_of_another_run_is_refused(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     job = prepared()
-    foreign = Manifest(run_uid="uid-2", stage="generate", round=1, shard=0, files=())
+    foreign = Manifest(run_uid="uid-2", stage="generate", round=1, shard=0, files=(), summary=stage_summary("generate"))
     run_store(job).write("rounds/0001/generate/part-00000.json", foreign.model_dump_json().encode())
     with pytest.raises(CorruptError, match="uid-2"):
         run_shard(job, 0, monkeypatch)
@@ -173,7 +172,7 @@ def test_a_shard_that_failed_for_good_last_round_is_asked_afresh(
     prepared: Prepared, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary = run_shard(prepared(round_=2), 0, monkeypatch)
-    assert summary.counts["accepted"] == 16
+    assert summary.accepted == 16
 
 
 def test_the_seed_of_a_scene_follows_from_run_round_and_scene_alone() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+from tests.summaries import stage_summary
 
 from evolution_api.jobs import StageInput
 from evolution_api.run.spec import EvolutionRunSpec
@@ -65,7 +66,7 @@ class Remote(FolderStore):
 def with_checkpoint(store: FolderStore, model: Path) -> FolderStore:
     spec = {"model": {"uri": "file:///m"}, "scenes": {"procedural": {}}, "storage": {"uri": "file:///s"}}
     job = StageInput(namespace="default", run="r", uid="u1", stage="train", round=1, spec=EvolutionRunSpec.model_validate(spec))
-    commit(store, job, {f"{KEY}/{path.name}": path for path in model.iterdir()})
+    commit(store, job, {f"{KEY}/{path.name}": path for path in model.iterdir()}, stage_summary("train"))
     return store
 
 

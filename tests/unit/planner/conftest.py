@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 from tests.documents import laid_over
+from tests.summaries import stage_summary
 
+from evolution_api.endings import LastWords
 from evolution_api.layout import LABEL_ATTEMPT, LABEL_ROLE, LABEL_ROUND, LABEL_STAGE
-from evolution_api.results import StageSummary
 from evolution_api.run.resource import EvolutionRun
+from evolution_api.summaries import AnySummary
 from evolution_operator.interface import Event, Observed, Plan, Settings
 from evolution_operator.lifecycle.planner import plan
 
@@ -30,21 +32,6 @@ SPEC: dict[str, Any] = {
     "storage": {"uri": "s3://bucket/runs"},
     "retry": {"limit": 2, "backoffSeconds": 10, "maxBackoffSeconds": 15},
 }
-
-
-def words_of(stage: str, round_: int, shards: int) -> StageSummary:
-    """What a program of the stage says in the end; every figure differs, so that a mix-up shows."""
-    said = {
-        "prepare": StageSummary(counts={"scenes": 9}),
-        "generate": StageSummary(
-            counts={"proposed": 10, "executed": 9, "accepted": 6, "rejected.blind": 3, "rejected.duplicate": 1}
-        ),
-        "probe": StageSummary(counts={"probed": 6, "easy": 1, "frontier": 3, "hard": 2}, measures={"mean_confidence": 0.5}),
-        "train": StageSummary(measures={"train_loss": 1.5 / round_ if round_ else 0.0}, checkpoint="elsewhere"),
-        "evaluate": StageSummary(measures={"score": 0.4 + round_ / 10, "seeing": round_ / 10, "blind": 0.3}),
-        "cleanup": StageSummary(counts={"deleted": 7}),
-    }
-    return said[stage]
 
 
 class World:
@@ -214,14 +201,14 @@ class World:
         pod["status"]["phase"] = "Failed" if code else "Succeeded"
         pod["status"]["containerStatuses"] = [{"name": "main", "state": {"terminated": end}, "restartCount": 0}]
 
-    def succeed(self, name: str, words: StageSummary | None = None, *, mute: bool = False) -> None:
+    def succeed(self, name: str, summary: AnySummary | None = None, *, mute: bool = False) -> None:
         child = self.children[name]
         if not self.pods_of(name):
             self.start(name)
         labels = child["metadata"]["labels"]
-        said = words or words_of(labels[LABEL_STAGE], int(labels[LABEL_ROUND]), self.spec["generation"]["shards"])
+        words = LastWords(summary=summary or stage_summary(labels[LABEL_STAGE], int(labels[LABEL_ROUND])))
         for pod in self.pods_of(name):
-            self.end_pod(pod, 0, None if mute else said.model_dump_json(exclude_defaults=True))
+            self.end_pod(pod, 0, None if mute else words.to_json())
         type_ = "Complete" if child["kind"] == "Job" else "Succeeded"
         child["status"] |= {"conditions": [condition(type_, self.now)], "completionTime": stamp(self.now)}
 
@@ -239,8 +226,8 @@ class World:
         if not self.pods_of(name):
             self.start(name)
         labels = child["metadata"]["labels"]
-        good = words_of(labels[LABEL_STAGE], int(labels[LABEL_ROUND]), 1).model_dump_json(exclude_defaults=True)
-        bad = StageSummary(error=words, retryable=retryable).model_dump_json(exclude_defaults=True)
+        good = LastWords(summary=stage_summary(labels[LABEL_STAGE], int(labels[LABEL_ROUND]))).to_json()
+        bad = LastWords(error=words, retryable=retryable).to_json()
         pods = self.pods_of(name)
         for index, pod in enumerate(pods):
             if index in shards:
@@ -248,7 +235,7 @@ class World:
             elif child["kind"] == "Job":
                 self.end_pod(pod, 0, good)
             else:
-                self.end_pod(pod, 143, StageSummary(error="terminated by SIGTERM").model_dump_json(exclude_defaults=True))
+                self.end_pod(pod, 143, LastWords(error="terminated by SIGTERM").to_json())
         failed = condition("Failed", self.now) | {"reason": "FailedIndexes", "message": "Job has failed indexes"}
         child["status"] |= {"conditions": [failed]}
         if child["spec"].get("completionMode") == "Indexed":

@@ -1,17 +1,16 @@
 """What may change while a run lives, and what follows."""
 
 import pytest
+from tests.summaries import scored
 
 
 def scores(world, *figures: float) -> None:
     """Let rounds pass; the n-th evaluation (0: the base model) says the n-th figure for both metrics."""
-    from evolution_api.results import StageSummary
-
     for round_, figure in enumerate(figures):
         if world.status.get("phase") == "Succeeded":
             return
         world.pass_all(f"x-r{round_}-evaluate")
-        world.succeed(f"x-r{round_}-evaluate", StageSummary(measures={"score": figure, "seeing": figure}))
+        world.succeed(f"x-r{round_}-evaluate", scored(score=figure, seeing=figure))
         world.settle()
 
 
@@ -51,7 +50,7 @@ def test_more_rounds_after_the_last_training_leave_an_evaluation_that_is_under_w
     world.pass_all("x-r1-evaluate")
     world.edit(rounds=2)
     world.pass_all("x-r2-generate")
-    assert world.status["rounds"][1]["score"] == 0.5
+    assert world.status["rounds"][1]["figures"]["score"]["mean"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_more_rounds_after_the_last_training_leave_an_evaluation_that_is_under_w
 )
 @pytest.mark.parametrize("metric", ["score", "seeing"])
 def test_the_run_stops_early_when_its_figure_stops_rising(world_of, metric, figures, patience, last):
-    world = world_of(rounds=3, evaluation={"stop": {"metric": metric, "patience": patience}})
+    world = world_of(rounds=3, evaluation={"metric": metric, "stop": {"patience": patience}})
     scores(world, *figures)
     assert (world.status["phase"], world.status["round"]) == ("Succeeded", last)
     early = world.condition("Succeeded")["reason"] == "StoppedEarly"
@@ -74,7 +73,7 @@ def test_the_run_stops_early_when_its_figure_stops_rising(world_of, metric, figu
 
 
 def test_an_early_stop_says_why_and_more_patience_re_opens_the_run(world_of):
-    world = world_of(rounds=4, evaluation={"stop": {"metric": "score", "patience": 1}})
+    world = world_of(rounds=4, evaluation={"metric": "score", "stop": {"patience": 1}})
     scores(world, 0.4, 0.5, 0.45)
     assert world.condition("Succeeded")["message"] == (
         "score has not risen above round 1's 0.500 for 1 evaluations (evaluation.stop.patience 1); "
@@ -113,3 +112,20 @@ def test_children_keep_the_spec_that_they_started_with(world):
     world.edit(generation={"parallelism": 1})
     assert world.step().apply == ()
     assert world.children["x-r1-generate"]["spec"] is before
+
+
+def test_another_metric_chooses_the_best_among_what_was_measured(world_of):
+    world = world_of(rounds=3, evaluation={"metric": "score"})
+    for round_, (score, seeing) in enumerate([(0.6, 0.0), (0.5, 0.2)]):
+        world.pass_all(f"x-r{round_}-evaluate")
+        world.succeed(f"x-r{round_}-evaluate", scored(score=score, seeing=seeing))
+    world.settle()
+    assert world.status["best"] == {"metric": "score", "value": 0.6, "round": 0, "checkpoint": "file:///models/tiny"}
+    world.edit(evaluation={"metric": "seeing"})
+    world.pass_all("x-r2-evaluate")
+    best = {"metric": "seeing", "value": 0.2, "round": 1, "checkpoint": "rounds/0001/train/checkpoint"}
+    assert world.status["best"] == best
+    world.edit(evaluation={"metric": "seeing.object_counting"})
+    world.succeed("x-r2-evaluate", scored(**{"score": 0.4, "seeing": 0.1, "seeing.object_counting": 0.05}))
+    world.settle()
+    assert (world.status["best"]["value"], world.status["best"]["round"]) == (0.05, 2), "no earlier round measured it"

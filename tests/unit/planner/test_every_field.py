@@ -16,10 +16,10 @@ import pytest
 from tests.cluster.values import FIELDS, spec_with, tried
 from tests.conftest import ROOT
 from tests.documents import laid_over
+from tests.summaries import scored
 
 from evolution_api.explain import explain
 from evolution_api.layout import API_VERSION, ENV_INPUT, KIND, LABEL_ATTEMPT, LABEL_STAGE
-from evolution_api.results import StageSummary
 from evolution_api.run.resource import EvolutionRun
 from evolution_operator.interface import Plan
 
@@ -78,7 +78,7 @@ def move(world: Any, name: str) -> bool:
     elif (stage, attempt) in (("generate", "1"), ("train", "1"), ("train", "2")):
         world.fail(name)
     elif stage == "evaluate":
-        world.succeed(name, StageSummary(measures={"score": 0.4, "seeing": 0.1, "blind": 0.3}))
+        world.succeed(name, scored(score=0.4, seeing=0.1, blind=0.3))
     else:
         world.succeed(name)
     return True

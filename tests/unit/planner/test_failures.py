@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolution_api.results import StageSummary
+from evolution_api.endings import LastWords
 
 
 def test_a_failed_attempt_is_followed_by_one_of_a_new_name_after_the_back_off(world):
@@ -254,7 +254,7 @@ def test_a_server_that_cannot_load_its_model_fails_the_run_at_once(world):
     world.pass_all("x-r1-probe-server")
     world.start("x-r1-probe-server")
     (pod,) = world.pods_of("x-r1-probe-server")
-    words = StageSummary(error="no processor in file:///models/tiny", retryable=False).model_dump_json()
+    words = LastWords(error="no processor in file:///models/tiny", retryable=False).model_dump_json()
     pod["status"]["containerStatuses"] = [
         {
             "restartCount": 1,

@@ -41,9 +41,15 @@ def test_what_the_programs_said_stands_in_the_status(world):
     assert world.status["accepted"] == 24
     assert world.status["frontierPercent"] == 50
     assert world.status["score"] == 0.6
-    assert world.status["best"] == {"round": 2, "score": 0.6, "checkpoint": "rounds/0002/train/checkpoint"}
+    assert world.status["best"] == {
+        "metric": "seeing",
+        "value": 0.2,
+        "round": 2,
+        "checkpoint": "rounds/0002/train/checkpoint",
+    }
     base, first, second = world.status["rounds"]
-    assert (base["score"], base["seeing"], base["blind"]) == (0.4, 0.0, 0.3)
+    assert {name: figure["mean"] for name, figure in base["figures"].items()} == {"score": 0.4, "seeing": 0.0, "blind": 0.3}
+    assert first["figures"]["score"] == {"mean": 0.5, "low": 0.48, "high": 0.52, "questions": 100}
     assert {key: first[key] for key in ("proposed", "executed", "accepted", "rejected", "easy", "frontier", "hard")} == {
         "proposed": 20,
         "executed": 18,
@@ -53,13 +59,13 @@ def test_what_the_programs_said_stands_in_the_status(world):
         "frontier": 6,
         "hard": 4,
     }
-    assert (first["meanConfidence"], first["trainLoss"], first["score"], first["seeing"]) == (0.5, 1.5, 0.5, 0.1)
+    assert (first["meanConfidence"], first["trainLoss"]) == (0.5, 1.5)
     assert (first["checkpoint"], second["trainLoss"]) == ("rounds/0001/train/checkpoint", 0.75)
 
 
 def test_the_base_model_is_the_best_until_a_round_beats_it(world):
     world.pass_all("x-r1-generate")
-    assert world.status["best"] == {"round": 0, "score": 0.4, "checkpoint": "file:///models/tiny"}
+    assert world.status["best"] == {"metric": "seeing", "value": 0.0, "round": 0, "checkpoint": "file:///models/tiny"}
 
 
 def test_a_stage_is_timed_from_its_start_to_its_childs_end(world):

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.summaries import stage_summary
 
-from evolution_api.results import StageSummary
+from evolution_api.endings import LastWords
 from evolution_operator.children.registry import is_alive, verdict
-from evolution_operator.children.verdict import summary_of
+from evolution_operator.children.verdict import words_of
 
 AT = "2026-01-01T12:00:00Z"
-WORDS = StageSummary(counts={"accepted": 3}).model_dump_json(exclude_defaults=True)
+WORDS = LastWords(summary=stage_summary("generate")).to_json()
 
 
 def true(*types: str, **more: str) -> list[dict[str, str]]:
@@ -167,7 +168,7 @@ def test_only_the_master_speaks_for_a_training():
     [
         (
             job({"conditions": true("Failed")}),
-            [pod("Failed", 1, StageSummary(error="disk full").model_dump_json())],
+            [pod("Failed", 1, LastWords(error="disk full").model_dump_json())],
             "PodFailed",
             "disk full (pod p0, exit code 1)",
         ),
@@ -345,14 +346,18 @@ HOSTILE = {
     "nothing": "",
     "no JSON": "Traceback (most recent call last)",
     "another shape": "[]",
-    "unknown fields": json.dumps({"counts": {}, "run": "rm -rf /"}),
-    "text for numbers": json.dumps({"counts": {"accepted": "12"}}),
-    "a figure that is none": '{"measures": {"score": NaN}}',
+    "unknown fields": json.dumps({"summary": {"type": "cleanup", "deleted": 1}, "run": "rm -rf /"}),
+    "text for numbers": json.dumps({"summary": {"type": "cleanup", "deleted": "12"}}),
+    "a count below nothing": WORDS.replace('"accepted":6', '"accepted":-5'),
+    "a count beyond belief": WORDS.replace('"accepted":6', f'"accepted":{10**30}'),
+    "a reason that nobody defined": WORDS.replace('"blind"', '"<script>"'),
+    "a stage that nobody defined": WORDS.replace('"generate"', '"conquer"'),
+    "a figure that is none": WORDS.replace('"accepted":6', '"accepted":NaN'),
     "too long": json.dumps({"error": "x" * 5000}),
     "a surrogate": '"\ud800"',
 }
 
 
 @pytest.mark.parametrize("message", HOSTILE.values(), ids=HOSTILE)
-def test_a_message_that_does_not_fit_the_schema_is_no_summary(message):
-    assert summary_of({"exitCode": 0, "message": message}) is None
+def test_a_message_that_does_not_fit_the_schema_is_no_word(message):
+    assert words_of({"exitCode": 0, "message": message}) is None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.summaries import stage_summary
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_SHARD, ENV_SOLVER_URL, SCENE_PLAN_KEY, part
@@ -108,9 +109,15 @@ def generated(job: Callable[..., StageInput]) -> Callable[[StageInput, list[Ques
         store = run_store(of)
         plan = ScenePlan(root_uri="file:///nowhere", train=("a", "b", "c", "d"), heldout=("h",))
         prepare = of.model_copy(update={"stage": "prepare", "round": 0})
-        commit(store, prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
+        commit(store, prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()}, stage_summary("prepare"))
         generate = of.model_copy(update={"stage": "generate"})
-        commit(store, generate, {f"{part(1, 'generate', 0)}.parquet": to_parquet(questions, Question)}, shard=0)
+        commit(
+            store,
+            generate,
+            {f"{part(1, 'generate', 0)}.parquet": to_parquet(questions, Question)},
+            stage_summary("generate"),
+            shard=0,
+        )
 
     return commit_both
 

@@ -4,14 +4,17 @@ import itertools
 import os
 import signal
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 from evolution_api.jobs import StageInput
+from evolution_api.kinds import LABELS
 from evolution_api.layout import ENV_SHARD, ENV_SOLVER_URL, manifest_key, part
 from evolution_api.question import Question
 from evolution_api.results import ProbeResult
+from evolution_api.summaries import ProbeSummary
 from evolution_jobs import probe
 from evolution_jobs.program import BadInputError, TerminatedError
 from evolution_storage.manifests import committed, read_file
@@ -59,15 +62,12 @@ def test_the_paper_s_rule_asks_once_and_labels_by_p(
     generated(paper, questions)
     summary, seen = run_probe(paper, by_scene(a=0.95, c=0.5))
     assert sorted(i["scene"] for body in seen for i in body["instances"]) == ["a", "c"]
-    assert summary.counts == {
-        "probed": 3,
-        "easy": 2,
-        "frontier": 1,
-        "hard": 0,
-        "easy.object_existence": 2,
-        "frontier.object_existence": 1,
-    }
-    assert summary.measures == {"mean_confidence": pytest.approx((0.95 + 0.95 + 0.5) / 3)}
+    assert summary == ProbeSummary(
+        probed=3,
+        labels={"easy": 2, "frontier": 1, "hard": 0},
+        labels_by_kind={"object_existence": {"easy": 2, "frontier": 1}},
+        mean_confidence=fmean((0.95, 0.95, 0.5)),
+    )
     assert [(r.question, r.confidence, r.confidence_elsewhere, r.label) for r in results_of(paper)] == [
         ("a-0", 0.95, None, "easy"),
         ("a-1", 0.95, None, "easy"),
@@ -96,10 +96,7 @@ def test_seeing_asks_again_before_the_frames_half_the_plan_further(
     assert [(r.confidence, r.confidence_elsewhere) for r in rows] == [(0.8, 0.5), (0.8, 0.5), (0.5, 0.8)]
     # Two-way questions have chance 0.5: looking adds 0.3 of 0.5 to the first two, and misleads in the third.
     assert [r.label for r in rows] == ["frontier", "frontier", "hard"]
-    assert summary.measures == {
-        "mean_confidence": pytest.approx(0.7),
-        "mean_confidence_elsewhere": pytest.approx(0.6),
-    }
+    assert (summary.mean_confidence, summary.mean_confidence_elsewhere) == (pytest.approx(0.7), pytest.approx(0.6))
 
 
 def test_where_a_lender_cannot_be_read_the_next_scene_lends(
@@ -111,7 +108,7 @@ def test_where_a_lender_cannot_be_read_the_next_scene_lends(
     summary, _ = run_probe(seeing, by_scene(a=0.8, b=0.6, d=0.4))
     rows = results_of(seeing)
     assert [(r.question, r.confidence_elsewhere) for r in rows] == [("a-0", 0.6), ("a-1", 0.6)]
-    assert (summary.counts["probed"], summary.counts["unreadable"]) == (2, 1)
+    assert (summary.probed, summary.unreadable) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +156,7 @@ def test_a_shard_that_failed_for_good_ends_empty_and_says_so(
     generated(lenient, [])
     monkeypatch.setenv(ENV_SHARD, "1")
     summary = probe.main(lenient)
-    assert summary.counts == {"probed": 0, "easy": 0, "frontier": 0, "hard": 0, "missing_shard": 1}
-    assert summary.measures == {}
+    assert summary == ProbeSummary(probed=0, labels=dict.fromkeys(LABELS, 0), missing_shard=True)
 
 
 def test_a_missing_shard_is_an_error_where_none_may_fail(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +168,7 @@ def test_a_missing_shard_is_an_error_where_none_may_fail(job: Build, monkeypatch
 def test_a_shard_without_questions_needs_no_server(job: Build, generated: Any) -> None:
     paper = job()
     generated(paper, [])
-    assert probe.main(paper).counts == {"probed": 0, "easy": 0, "frontier": 0, "hard": 0}
+    assert probe.main(paper) == ProbeSummary(probed=0, labels=dict.fromkeys(LABELS, 0))
 
 
 def test_without_the_server_s_url_there_is_nothing_to_ask(job: Build, generated: Any, questions: list[Question]) -> None:

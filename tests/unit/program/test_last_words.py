@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from evolution_api.endings import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED, LAST_WORDS_BYTES, LastWords
 from evolution_api.jobs import StageInput
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG
-from evolution_api.results import StageSummary
 from evolution_api.run.spec import EvolutionRunSpec
 from evolution_jobs.program import (
-    EXIT_BAD_INPUT,
-    EXIT_FAILED,
-    EXIT_TERMINATED,
-    TERMINATION_MESSAGE_BYTES,
     BadInputError,
     TerminatedError,
     carry_out,
@@ -42,29 +38,28 @@ run(main)
 """
 IS_DONE_WITH_A_THREAD_AT_WORK_AND_THEN_SIGNALLED = """
 import atexit, signal, threading, time
-from evolution_api.results import StageSummary
+from evolution_api.endings import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED, LAST_WORDS_BYTES, LastWords
 from evolution_jobs.program import run
 
 def main(_):
     threading.Thread(target=time.sleep, args=(60,)).start()
     atexit.register(print, "what is left to do is done")
     atexit.register(signal.raise_signal, signal.SIGTERM)
-    return StageSummary()
 
 run(main)
 """
 
 
-@pytest.mark.parametrize("character", ["x", "é", "椅", "🪑"])
+@pytest.mark.parametrize("character", ["x", "é", "椅", "🪑", '"', "\\", "\x00", "\x7f"])
 def test_a_long_error_is_cut_so_that_it_still_parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, character: str) -> None:
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "log"))
-    (tmp_path / "log").write_bytes(b" " * TERMINATION_MESSAGE_BYTES)  # one machine keeps room for it
-    write_last_words(StageSummary(error=character * 5000, retryable=False))
+    (tmp_path / "log").write_bytes(b" " * LAST_WORDS_BYTES)  # one machine keeps room for it
+    write_last_words(LastWords(error=character * 5000, retryable=False))
     written = (tmp_path / "log").read_bytes()
-    assert len(written) <= TERMINATION_MESSAGE_BYTES
-    said = StageSummary.model_validate_json(written)
+    assert len(written) <= LAST_WORDS_BYTES
+    said = LastWords.model_validate_json(written)
     assert said.error is not None
-    assert set(said.error) == {character}
+    assert set(said.error) == {character if character.isprintable() else " "}
     assert not said.retryable
 
 
@@ -84,12 +79,12 @@ def test_the_way_it_ends_says_whether_another_attempt_can_help(
     monkeypatch.setenv(ENV_INPUT, JOB.model_dump_json(by_alias=True))
     handler = signal.getsignal(signal.SIGTERM)
 
-    def program(_: StageInput) -> StageSummary:
+    def program(_: StageInput) -> None:
         raise error
 
     assert carry_out(program) == code
     signal.signal(signal.SIGTERM, handler)
-    said = StageSummary.model_validate_json((tmp_path / "log").read_text())
+    said = LastWords.model_validate_json((tmp_path / "log").read_text())
     assert said.retryable is retryable
     assert str(error) in str(said.error)
 
@@ -112,5 +107,5 @@ def test_a_program_that_is_over_ends_at_once(tmp_path: Path, program: str, code:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == code, done.stderr
-    assert StageSummary.model_validate_json((tmp_path / "log").read_text()).error == words
+    assert LastWords.model_validate_json((tmp_path / "log").read_text()).error == words
     assert code or "what is left to do is done" in done.stdout

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.summaries import stage_summary
 
 from evolution_api.jobs import StageInput
 from evolution_api.layout import SCENE_PLAN_KEY
@@ -190,7 +191,7 @@ def job(tmp_path: Path, room: Scene, monkeypatch: pytest.MonkeyPatch) -> Callabl
         )
         prepare = StageInput(namespace="default", run="test", uid="uid-1", stage="prepare", round=0, spec=spec)
         plan = ScenePlan(root_uri=f"file://{root}", train=tuple(ids), heldout=())
-        commit(run_store(prepare), prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()})
+        commit(run_store(prepare), prepare, {SCENE_PLAN_KEY: plan.model_dump_json().encode()}, stage_summary("prepare"))
         return prepare.model_copy(update={"stage": "generate", "round": 1})
 
     return make

@@ -14,6 +14,7 @@ from evolution_api.kinds import KINDS
 from evolution_api.question import Question, Rejection
 from evolution_api.run.generation import Endpoint, Filters
 from evolution_api.scene import Scene
+from evolution_api.summaries import ProposerUsage
 from evolution_jobs.proposers import endpoint
 from evolution_jobs.proposers.endpoint import EndpointModel
 from evolution_jobs.proposers.model import ModelProposer
@@ -122,15 +123,9 @@ def test_a_good_proposal_is_answered_by_its_program_and_names_its_prompt(server:
     assert question.proposer == "scripted"
     assert question.round == 3
     assert proposer.prompts()[question.prompt_sha256] == server.requests[0]["messages"][0]["content"][-1]["text"]
-    assert proposer.counts() == {
-        "calls": 2,
-        "calls_retried": 0,
-        "calls_failed": 0,
-        "tokens_in": 200,
-        "tokens_out": 20,
-        "scenes_over_budget": 0,
-        "verdicts_missing": 0,
-    }
+    assert proposer.usage() == ProposerUsage(
+        calls=2, calls_retried=0, calls_failed=0, tokens_in=200, tokens_out=20, scenes_over_budget=0, verdicts_missing=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +169,7 @@ def test_garbage_ends_as_malformed_after_a_bounded_number_of_calls(server: Any, 
     task, proposer = propose(wanted=12, max_tokens=1024)
     assert task.accepted == []
     assert set(reasons(task)) == {"malformed_proposal"}
-    assert proposer.counts()["calls"] == len(server.requests) == 4  # two would do for 12 questions at 6 a call
+    assert proposer.usage().calls == len(server.requests) == 4  # two would do for 12 questions at 6 a call
 
 
 def test_the_second_look_drops_what_is_guessable_or_contradicted(server: Any, says: Any, propose: Any) -> None:
@@ -194,7 +189,7 @@ def test_a_second_look_that_cannot_be_read_drops_nothing_and_is_counted(server: 
     server.script = [says(reply(proposal())), says("looks fine to me")]
     task, proposer = propose()
     assert len(task.accepted) == 1
-    assert proposer.counts()["verdicts_missing"] == 1
+    assert proposer.usage().verdicts_missing == 1
 
 
 def test_without_second_look_there_is_one_call(server: Any, says: Any, propose: Any) -> None:
@@ -231,7 +226,7 @@ def test_a_429_is_waited_out(server: Any, says: Any, propose: Any) -> None:
     server.script = [says(status=429), says(reply(proposal())), says(verdicts("keep"))]
     task, proposer = propose()
     assert len(task.accepted) == 1
-    assert proposer.counts()["calls_retried"] == 1
+    assert proposer.usage().calls_retried == 1
 
 
 def test_a_scene_whose_first_call_fails_for_good_is_skipped(server: Any, says: Any, propose: Any) -> None:
@@ -244,21 +239,21 @@ def test_a_call_that_fails_later_leaves_what_came_before(server: Any, says: Any,
     server.script = [says(reply(OTHER)), says(status=500)]
     task, proposer = propose(wanted=2, retries=0)
     assert len(task.accepted) == 1
-    assert proposer.counts()["calls_failed"] == 1
-    assert proposer.counts()["verdicts_missing"] == 1
+    assert proposer.usage().calls_failed == 1
+    assert proposer.usage().verdicts_missing == 1
 
 
 def test_a_spent_token_budget_ends_the_asking(server: Any, says: Any, propose: Any) -> None:
     server.script = [says(reply(OTHER))]
     task, proposer = propose(wanted=2, second_look=False, token_budget=10)
     assert server.requests == []
-    assert (task.accepted, proposer.counts()["scenes_over_budget"]) == ([], 1)
+    assert (task.accepted, proposer.usage().scenes_over_budget) == ([], 1)
 
 
 def test_a_call_is_made_only_while_the_budget_has_room_for_it(server: Any, says: Any, propose: Any) -> None:
     server.script = [says("nothing")]
     _, proposer = propose(wanted=60, second_look=False, token_budget=5000)
-    counts = proposer.counts()
-    assert 1 < counts["calls"] < 20
-    assert counts["tokens_in"] + counts["tokens_out"] <= 5000
-    assert counts["scenes_over_budget"] == 1
+    usage = proposer.usage()
+    assert 1 < usage.calls < 20
+    assert usage.tokens_in + usage.tokens_out <= 5000
+    assert usage.scenes_over_budget == 1

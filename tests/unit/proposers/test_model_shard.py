@@ -45,9 +45,8 @@ def test_scenes_are_asked_concurrently_and_stored_in_their_order(server: Any, sa
     questions = from_parquet(store.read(f"{STEM}.parquet"), Question)
     assert [q.scene for q in questions] == [f"room-{i}" for i in range(6)]
     assert {q.proposer for q in questions} == {"m"}
-    assert summary.counts["calls"] == 6
-    assert (summary.counts["tokens_in"], summary.counts["tokens_out"]) == (600, 60)
-    assert (summary.counts["proposed"], summary.counts["executed"], summary.counts["accepted"]) == (6, 6, 6)
+    assert (summary.proposer.calls, summary.proposer.tokens_in, summary.proposer.tokens_out) == (6, 600, 60)
+    assert (summary.proposed, summary.executed, summary.accepted) == (6, 6, 6)
     prompts = [json.loads(line) for line in store.read(f"{STEM}.prompts.jsonl").splitlines()]
     assert {q.prompt_sha256 for q in questions} == {p["sha256"] for p in prompts}
     assert all("base64" not in p["prompt"] and "table-1" in p["prompt"] for p in prompts)
@@ -56,8 +55,8 @@ def test_scenes_are_asked_concurrently_and_stored_in_their_order(server: Any, sa
 def test_a_scene_that_the_server_fails_on_is_skipped_and_the_shard_goes_on(server: Any, says: Any, job: Any) -> None:
     server.script = [says(status=500), says(reply(COUNT_CHAIRS))]
     run = job({"endpoint": {"url": server.url, "model": "m", "concurrency": 1, "retries": 0, "secondLook": False}})
-    counts = generate.main(run).counts
-    assert (counts["scenes"], counts["skipped_scenes"], counts["calls_failed"], counts["accepted"]) == (5, 1, 1, 5)
+    summary = generate.main(run)
+    assert (summary.scenes, summary.skipped_scenes, summary.proposer.calls_failed, summary.accepted) == (5, 1, 1, 5)
 
 
 def test_a_server_that_is_down_fails_the_shard_for_a_later_attempt(job: Any) -> None:
@@ -91,13 +90,12 @@ def test_the_served_proposer_is_found_through_its_variable(
         generate.main(run)
     monkeypatch.setenv(ENV_PROPOSER_URL, server.url)
     server.script = [says(reply(COUNT_CHAIRS))]
-    assert generate.main(run).counts["accepted"] == 1
+    assert generate.main(run).accepted == 1
     assert server.requests[0]["model"] == "scripted"
 
 
 def test_garbage_from_the_model_is_counted_and_committed(server: Any, says: Any, job: Any) -> None:
     server.script = [says("chair table 3 left [ { yes")]
-    counts = generate.main(job({"endpoint": {"url": server.url, "model": "m"}}, scenes=2)).counts
-    assert counts["accepted"] == 0
-    assert counts["rejected.malformed_proposal"] == counts["proposed"] == 4
-    assert counts["executed"] == 0
+    summary = generate.main(job({"endpoint": {"url": server.url, "model": "m"}}, scenes=2))
+    assert (summary.proposed, summary.executed, summary.accepted) == (4, 0, 0)
+    assert summary.rejected == {"malformed_proposal": 4}

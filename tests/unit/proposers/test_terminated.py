@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
+from evolution_api.endings import EXIT_TERMINATED, LastWords
 from evolution_api.layout import ENV_INPUT, ENV_TERMINATION_LOG
-from evolution_api.results import StageSummary
-from evolution_jobs.program import EXIT_TERMINATED
 from evolution_storage.uri import run_store
 
 pytestmark = pytest.mark.slow
@@ -30,5 +29,5 @@ def test_sigterm_while_the_model_is_asked_ends_the_program(server: Any, says: An
     program.send_signal(signal.SIGTERM)
     program.communicate(timeout=60)  # the answer would take ten minutes
     assert program.returncode == EXIT_TERMINATED
-    assert StageSummary.model_validate_json(words.read_text()).error == "terminated by SIGTERM"
+    assert LastWords.model_validate_json(words.read_text()).error == "terminated by SIGTERM"
     assert run_store(run).list("rounds/0001") == []

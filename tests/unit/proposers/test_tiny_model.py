@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from evolution_api.summaries import GenerateSummary
 from evolution_jobs import generate
 from evolution_jobs.program import BadInputError
 from evolution_jobs.proposers.speaker import Prompt
@@ -50,11 +51,12 @@ def test_the_same_seed_says_the_same_and_tokens_are_counted(tiny_model: Any) -> 
     assert tiny_model.usage.tokens_out - before == first.tokens_out + again.tokens_out + other.tokens_out
 
 
-def check_garbage_was_counted(counts: dict[str, int]) -> None:
-    assert counts["accepted"] == counts["executed"] == 0
-    assert counts["rejected.malformed_proposal"] == counts["proposed"] == counts["calls"] > 0
-    assert counts["tokens_in"] > 1000
-    assert 0 < counts["tokens_out"] <= counts["calls"] * MAX_TOKENS
+def check_garbage_was_counted(summary: GenerateSummary) -> None:
+    assert summary.proposer is not None
+    assert summary.accepted == summary.executed == 0
+    assert summary.rejected["malformed_proposal"] == summary.proposed == summary.proposer.calls > 0
+    assert summary.proposer.tokens_in > 1000
+    assert 0 < summary.proposer.tokens_out <= summary.proposer.calls * MAX_TOKENS
 
 
 def test_a_shard_that_loads_the_model_itself(tiny_folder: Path, job: Any) -> None:
@@ -62,7 +64,7 @@ def test_a_shard_that_loads_the_model_itself(tiny_folder: Path, job: Any) -> Non
     run = run.model_copy(
         update={"spec": run.spec.model_copy(update={"model": run.spec.model.model_copy(update={"dtype": "float32"})})}
     )
-    check_garbage_was_counted(generate.main(run).counts)
+    check_garbage_was_counted(generate.main(run))
 
 
 def test_a_run_that_asks_for_an_accelerator_does_not_write_on_the_cpu(tiny_folder: Path, job: Any) -> None:
@@ -94,7 +96,7 @@ def test_a_shard_that_asks_a_server_of_the_model(tiny_model: Any, server: Any, s
 
     server.answer = answer
     run = job({"endpoint": {"url": server.url, "model": "tiny", "maxTokens": MAX_TOKENS, "concurrency": 1}}, scenes=2)
-    check_garbage_was_counted(generate.main(run).counts)
+    check_garbage_was_counted(generate.main(run))
     assert len(server.requests[0]["messages"][0]["content"]) == 7  # three frames, each under its number, and the text
 
 

@@ -92,7 +92,7 @@ def test_no_text_of_a_question_can_end_or_open_a_script(finished_run: tuple[Evol
     key = "rounds/0001/generate/part-00000.parquet"
     questions = [q.model_copy(update={"text": hostile}) for q in from_parquet(store.read(key), Question)]
     job = run_input(run).model_copy(update={"stage": "generate", "round": 1})
-    commit(store, job, {key: to_parquet(questions, Question)}, shard=0, counts=generated.counts)
+    commit(store, job, {key: to_parquet(questions, Question)}, generated.summary, shard=0)
     html = write_report(run, store, tmp_path / "report.html").read_text()
     assert "<!--" not in html.replace(get_plotlyjs(), "")
     assert "<img" not in html.replace(get_plotlyjs(), "")

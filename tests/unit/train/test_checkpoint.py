@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.summaries import trained
 
 from evolution_api.jobs import StageInput
 from evolution_jobs.program import BadInputError
@@ -73,7 +74,7 @@ def test_a_state_of_another_number_of_processes_is_passed_over(job: Jobs, tmp_pa
 )
 def test_the_next_round_refuses_a_state_that_it_cannot_read(changes: dict[str, object], message: str, job: Jobs) -> None:
     first = job()
-    commit(run_store(first), first, {}, counts=checkpoint.layout_counts(first))
+    commit(run_store(first), first, {}, trained())
     second = job(round_=2)
     assert checkpoint.previous(run_store(second), second).round == 1
     other = job(round_=2, training={"global_batch_size": 8, **changes})

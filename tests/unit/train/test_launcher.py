@@ -108,5 +108,5 @@ def test_the_last_words_of_a_process_need_no_more_room_than_was_reserved(tmp_pat
     left = (tmp_path / "0.json").stat()
     assert left.st_ino == reserved.st_ino
     assert left.st_size <= reserved.st_size
-    with pytest.raises(FailedProcessError, match="^training process 0: "):
+    with pytest.raises(FailedProcessError, match=r"^training process 0: "):
         raise cause(FailedError(r0=1), tmp_path, range(1))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from tests.summaries import stage_summary
 
 from evolution_api.jobs import StageInput
 from evolution_api.kinds import Label
@@ -35,7 +36,7 @@ def question(number: int) -> Question:
 
 def ask(job: StageInput, shard: int, *numbers: int) -> None:
     files = {f"{part(1, 'generate', shard)}.parquet": to_parquet([question(n) for n in numbers], Question)}
-    commit(run_store(job), job.model_copy(update={"stage": "generate"}), files, shard=shard)
+    commit(run_store(job), job.model_copy(update={"stage": "generate"}), files, stage_summary("generate"), shard=shard)
 
 
 def probe(job: StageInput, shard: int, labels: dict[int, Label]) -> None:
@@ -44,7 +45,7 @@ def probe(job: StageInput, shard: int, labels: dict[int, Label]) -> None:
         for n, label in labels.items()
     ]
     files = {f"{part(1, 'probe', shard)}.parquet": to_parquet(results, ProbeResult)}
-    commit(run_store(job), job.model_copy(update={"stage": "probe"}), files, shard=shard)
+    commit(run_store(job), job.model_copy(update={"stage": "probe"}), files, stage_summary("probe"), shard=shard)
 
 
 def test_all_labels_take_every_accepted_question_in_the_order_of_the_shards(job: Jobs) -> None:
@@ -87,9 +88,9 @@ def test_confidences_become_probe_parts_with_labels(job: Jobs) -> None:
     ask(train, 0, 0, 1)
     ask(train, 1, 2, 3)
     store = run_store(train)
-    labels, mean = commit_confidences(store, train, select(store, train), {"q0": 0.95, "q1": 0.5, "q2": 0.05})
-    assert labels == {"easy": 1, "frontier": 1, "hard": 1}
-    assert mean == pytest.approx(0.5)
+    said = commit_confidences(store, train, select(store, train), {"q0": 0.95, "q1": 0.5, "q2": 0.05})
+    assert said.labels == {"easy": 1, "frontier": 1, "hard": 1}
+    assert said.mean_confidence == pytest.approx(0.5)
     manifest = committed(store, train.uid, manifest_key(1, "probe", 1))
     assert manifest is not None
     assert manifest.stage == "probe"
