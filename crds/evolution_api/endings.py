@@ -29,7 +29,7 @@ class LastWords(Record):
     """False where doing the same again must fail again (bad input)."""
 
     def to_json(self) -> str:
-        """At most LAST_WORDS_BYTES in UTF-8; where it would be longer, the error is cut, and what JSON escapes at length is blank."""
+        """At most LAST_WORDS_BYTES in UTF-8; beyond them the error is cut, and what JSON escapes at length is blank."""
         text = self.model_dump_json(exclude_none=True)
         if len(text.encode()) <= LAST_WORDS_BYTES:
             return text

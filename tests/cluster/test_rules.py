@@ -40,9 +40,17 @@ BAD: dict[str, Object] = {
     "training.select cannot leave labels out": {"difficulty": {"signal": "training"}, "training": {"select": ["hard"]}},
     "scenes.procedural.rooms must be above": {"scenes": {"procedural": {"rooms": 50}}},
     "scenes.limit must be above": {"scenes": {"limit": 50}},
+    "evaluation.metric names a kind": {
+        "evaluation": {"metric": "seeing.camera_motion"},
+        "generation": {"kinds": ["object_counting"]},
+    },
 }
 # The nearest run that keeps it, where that is a question of one more or less.
 GOOD: dict[str, Object] = {
+    "evaluation.metric names a kind": {
+        "evaluation": {"metric": "seeing.object_counting"},
+        "generation": {"kinds": ["object_counting"]},
+    },
     "resources.requests must not exceed": {
         "probe": {"pod": {"resources": {"requests": {"memory": "1024Mi"}, "limits": {"memory": "1Gi"}}}}
     },

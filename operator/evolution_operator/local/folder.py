@@ -56,7 +56,8 @@ class RunFolder:
             raise RefusedError(f"no run is kept in {self.path}; start one with `evolution run FILE`") from None
         except ValueError as error:
             raise RefusedError(
-                f"{self.path / 'run.json'} is no run of this version ({str(error).splitlines()[0]}); remove {self.path}"
+                f"{self.path / 'run.json'} is no run of this version ({str(error).splitlines()[0]}); go on with the version that "
+                f"began it, or remove {self.path}"
             ) from error
 
     def save(self, run: EvolutionRun) -> None:
