@@ -127,8 +127,10 @@ class _Models:
                 result |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
             elif path.startswith("spec"):
                 result["x-kubernetes-list-type"] = "atomic"
-        if isinstance(schema.get("additionalProperties"), dict):
-            result["additionalProperties"] = self.structural(schema["additionalProperties"], f"{path}.*")
+        # What the names of a map's entries look like is beyond a structural schema; what the entries are is not.
+        entries = next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties"))
+        if isinstance(entries, dict):
+            result["additionalProperties"] = self.structural(entries, f"{path}.*")
             if "maxProperties" in schema:
                 result["maxProperties"] = schema["maxProperties"]
         if "properties" in schema:

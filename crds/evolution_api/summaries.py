@@ -192,7 +192,8 @@ class ScoreSummary(Summary):
         return {"figures": rounded(self.figures, DECIMALS)}
 
     def told(self) -> str:
-        return ", ".join(f"{name} {self.figures[name].mean}" for name in ("score", "seeing") if name in self.figures)
+        told = rounded({name: self.figures[name] for name in ("score", "seeing") if name in self.figures}, DECIMALS)
+        return ", ".join(f"{name} {figure.mean}" for name, figure in told.items())
 
 
 class CleanupSummary(Summary):

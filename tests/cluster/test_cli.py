@@ -111,7 +111,7 @@ def test_runs_are_listed_in_kubectls_columns(cli: Cli, api: Api, crd: Object, na
     end(api, namespace, {"uri": "s3://runs/evolution"})
     api.create(run(namespace=namespace, name="new"))
     header, *lines = ok(cli("get", "-n", namespace)).splitlines()
-    assert header.split() == ["NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "AGE"]
+    assert header.split() == ["NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "BEST", "AGE"]
     assert [line.split()[:-1] for line in lines] == [
         ["demo", "Succeeded", "2/2", "24", "0.600"],
         ["new", "Pending", "0"],

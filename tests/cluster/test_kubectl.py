@@ -86,8 +86,8 @@ def test_a_whole_status_is_kept_as_it_was_written(api: Api, living: str) -> None
 def test_the_columns_are_those_that_people_ask_for(api: Api, living: str, namespace: str) -> None:
     write(api, living, status("Progressing"))
     header, line = api.kubectl("get", "evo", namespace=namespace).splitlines()
-    assert header.split() == ["NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "AGE"]
-    assert line.split()[:-1] == ["x", "Running", "2/4", "train", "12", "50", "0.5"]
+    assert header.split() == ["NAME", "PHASE", "ROUND", "STAGE", "ACCEPTED", "FRONTIER", "SCORE", "BEST", "AGE"]
+    assert line.split()[:-1] == ["x", "Running", "2/4", "train", "12", "50", "0.5", "0.25"]
 
 
 @pytest.mark.parametrize("name", ["evo/x", "evolutionrun/x", "evolutionruns.evolution.spatial.io/x", "ml", "all"])
