@@ -8,7 +8,7 @@ run that nobody has heard of, or that says something new, all are listed.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,6 +45,10 @@ ENDED_RESYNC_FACTOR = 30
 """How many times less often a run that has ended is looked at when nothing woke it."""
 
 log = logging.getLogger(__name__)
+
+
+class RunGoneError(Exception):
+    """The run itself is not there any more."""
 
 
 class Reconciler:
@@ -107,16 +111,16 @@ class Reconciler:
         """
         raw: KubeObject | None = None
         try:
-            raw = await self.recent.run(key.namespace, key.name)
+            raw = await _unless_gone(self.recent.run(key.namespace, key.name))
             self._known[key] = _wish(raw)
             count_run(key, said(raw, "phase") or "Pending")
             again_s = await self._carry_out(raw, slot)
+        except RunGoneError:
+            self._refused.pop(key, None)
+            self._known.pop(key, None)
+            count_run(key, None)
+            return None
         except ApiError as error:
-            if raw is None and error.status == 404:
-                self._refused.pop(key, None)
-                self._known.pop(key, None)
-                count_run(key, None)
-                return None
             doing, times = self._refused.get(key, ("", 0))
             times = times + 1 if doing == error.doing else 1
             self._refused[key] = error.doing, times
@@ -243,7 +247,7 @@ class Reconciler:
         return await self._merge(raw, {"metadata": {"finalizers": list(finalizers)}})
 
     async def _merge(self, raw: KubeObject, change: KubeObject, subresource: str = "") -> KubeObject:
-        newest = await self._api.merge(raw, change, subresource)
+        newest = await _unless_gone(self._api.merge(raw, change, subresource))
         self.recent.heard(newest)
         meta = newest["metadata"]
         key = Key(meta["namespace"], meta["name"])
@@ -269,6 +273,8 @@ class Reconciler:
             told = await self._say(raw, refusal)
             if refusal.reason == NAMESPACE_TERMINATING:
                 await self._let_go(told, refusal.message)
+        except RunGoneError:
+            return
         except ApiError as error:
             log.warning("%s", error, extra=where(raw))
 
@@ -281,6 +287,19 @@ class Reconciler:
         if all((c["type"], c["reason"]) != ("Progressing", reason) for c in said(raw, "conditions") or ()):
             await self._events.tell(newest, Event("Warning", reason, message))
         return newest
+
+
+async def _unless_gone(about_run: Awaitable[KubeObject]) -> KubeObject:
+    """What comes of reading or writing a run itself.
+
+    A look may begin with a run that has gone: the one before took its last finalizer, and the API server's cache still has it.
+    """
+    try:
+        return await about_run
+    except ApiError as error:
+        if error.status == 404:
+            raise RunGoneError from error
+        raise
 
 
 def _changes(todo: Plan, run: EvolutionRun) -> bool:
