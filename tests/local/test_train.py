@@ -293,7 +293,7 @@ def test_confidences_of_the_training_pass_become_the_rounds_probe_parts(
     world: Path, storage: Path, start: Callable[[StageInput], Training]
 ) -> None:
     job = stage(world, storage, "train", 1, signal="training")
-    summary = start(job).end()
+    summary = start(job).end().summary
     store = run_store(job)
     probed = committed(store, job.uid, manifest_key(1, "probe", 0))
     made = committed(store, job.uid, manifest_key(1, "generate", 0))
